@@ -1,0 +1,292 @@
+import type {
+  ChangeRequest,
+  ChangeResult,
+  ClaimRequest,
+  ClaimResult,
+  Entry,
+  Optime,
+  Ref,
+  TakeOverResult,
+  UndoResult,
+} from './ledger.ts';
+import type {
+  Artifact,
+  DatabaseRecord,
+  Manifest,
+  MongodbSetRecord,
+  SetRef,
+  SetSummary,
+  Verification,
+} from './manifest.ts';
+import type { Instant, Plan } from './plan.ts';
+import type { Check, Report } from './progress.ts';
+import type { HostName } from './site.ts';
+
+/**
+ * What the workflows ask of the outside, by name only. Control's activities run on queue `coldbackup`, an agent's on
+ * `coldbackup/<site>/<host>`. Names and inputs of takeOver, undoChange and release never change: any later version
+ * must understand an earlier run.
+ */
+export interface ControlActivities {
+  /** Fails for good with the list of known names when site or procedure is unknown. */
+  resolvePlan(input: ResolveInput): Promise<ResolvedPlan>;
+  listSites(): Promise<readonly SiteInfo[]>;
+  writeReport(report: Report): Promise<void>;
+}
+
+export interface ResolveInput {
+  readonly site: string;
+  readonly procedure: string;
+  /** Of the schedule when it has one, else of the run. */
+  readonly startedAt: Instant;
+  /** Given by hand for a run outside its window: a clock time or an instant. */
+  readonly upBy?: string;
+}
+
+export interface ResolvedPlan {
+  readonly plan: Plan;
+  /** Typed search attributes that this namespace has registered; others are never upserted. */
+  readonly searchAttributes: readonly string[];
+}
+
+export interface SiteInfo {
+  readonly site: string;
+  readonly file: string;
+  readonly digest: string;
+  readonly hosts: readonly HostName[];
+  readonly procedures: readonly string[];
+  readonly stores: Readonly<Record<string, { readonly keeper: HostName; readonly shared: boolean }>>;
+}
+
+export interface AgentActivities
+  extends
+    LedgerActivities,
+    PreflightActivities,
+    WaitActivities,
+    CopyActivities,
+    StoreActivities,
+    MongodbActivities {}
+
+export interface LedgerActivities {
+  claim(request: ClaimRequest): Promise<ClaimResult>;
+  applyChange(request: ChangeRequest): Promise<ChangeResult>;
+  /** From now on this scope takes no change; returns what is still open in it. */
+  sealScope(input: { readonly ref: Ref; readonly scope: string }): Promise<readonly Entry[]>;
+  /** Raises the epoch, ends or awaits what is in flight, returns what is open. */
+  takeOver(input: TakeOverInput): Promise<TakeOverResult>;
+  undoChange(input: { readonly ref: Ref; readonly id: string }): Promise<UndoResult>;
+  /** Closes an empty journal; refuses one that is not empty. */
+  release(input: { readonly ref: Ref }): Promise<void>;
+  /** Fails unless every hold of this journal was unbroken, in this epoch, since `since`. */
+  attest(input: {
+    readonly ref: Ref;
+    readonly since: Instant;
+    readonly services: readonly string[];
+  }): Promise<void>;
+  readLedger(input: { readonly site: string; readonly host: HostName }): Promise<LedgerView>;
+}
+
+export interface TakeOverInput {
+  readonly site: string;
+  readonly host: HostName;
+  readonly journal: string;
+  readonly by: string;
+  readonly why: string;
+}
+
+/** What is down on a host, and why; null: no run holds it. */
+export interface LedgerView {
+  readonly host: HostName;
+  readonly held: {
+    readonly journal: string;
+    readonly epoch: number;
+    readonly procedure: string;
+    readonly workflowId: string;
+    readonly night: string;
+    readonly upBy: Instant;
+    readonly entries: readonly Entry[];
+  } | null;
+}
+
+export interface PreflightActivities {
+  preflight(input: PreflightInput): Promise<HostReport>;
+  /** `shared` stores are proven shared: one agent writes a token, the others read it. */
+  writeStoreToken(input: {
+    readonly site: string;
+    readonly store: string;
+    readonly token: string;
+  }): Promise<void>;
+  readStoreToken(input: {
+    readonly site: string;
+    readonly store: string;
+    readonly token: string;
+  }): Promise<boolean>;
+  removeStoreToken(input: {
+    readonly site: string;
+    readonly store: string;
+    readonly token: string;
+  }): Promise<void>;
+}
+
+export interface PreflightInput {
+  readonly host: HostName;
+  /** null: only who is there (`coldbackup hosts`). */
+  readonly plan: Plan | null;
+  readonly workflowId: string;
+}
+
+export interface HostReport {
+  readonly host: HostName;
+  readonly version: string;
+  readonly protocol: number;
+  readonly siteDigest: string;
+  /** The host's clock when it answered; compared with the run's. */
+  readonly clock: Instant;
+  readonly pid: number;
+  readonly checks: readonly Check[];
+}
+
+export interface WaitActivities {
+  /** Ends when the job began after the instant and ended well; fails for good as soon as it ended badly. */
+  waitForJob(input: {
+    readonly site: string;
+    readonly job: string;
+    readonly beganAfter: Instant;
+    readonly until: Instant;
+  }): Promise<WaitResult>;
+  waitForCount(input: {
+    readonly site: string;
+    readonly count: string;
+    readonly reaches: number;
+    readonly until: Instant;
+  }): Promise<WaitResult>;
+}
+
+export interface WaitResult {
+  readonly outcome: 'reached' | 'out-of-time';
+  /** The last thing seen, for people: `3`, `running since 00:00`. */
+  readonly last: string;
+}
+
+/** What a copy reads. */
+export type CopySource =
+  | { readonly kind: 'files'; readonly database: string }
+  | { readonly kind: 'mongodb-member'; readonly database: string; readonly member: string };
+
+export interface CopyActivities {
+  /** A job of the host keyed by id: an attempt attaches to the running one, a finished one gives its recorded result. */
+  copy(input: CopyInput): Promise<Artifact>;
+}
+
+export interface CopyInput {
+  readonly ref: Ref;
+  readonly id: string;
+  /** Sealing the scope ends the copy with it. */
+  readonly position: string;
+  readonly set: SetRef;
+  readonly store: string;
+  readonly artifact: string;
+  readonly source: CopySource;
+}
+
+/** Heartbeat details of a running copy. */
+export interface CopyProgress {
+  readonly artifact: string;
+  readonly readBytes: number;
+  readonly writtenBytes: number;
+  readonly totalBytes: number | null;
+  readonly bytesPerSecond: number;
+}
+
+/** On the keeper of a store. */
+export interface StoreActivities {
+  /** Every artifact is there with its size, then SHA256SUMS, then the manifest, last; refuses to overwrite one. */
+  publishSet(input: {
+    readonly site: string;
+    readonly store: string;
+    readonly manifest: Manifest;
+  }): Promise<SetSummary>;
+  listSets(input: {
+    readonly site: string;
+    readonly store: string;
+    readonly procedure?: string;
+  }): Promise<readonly SetSummary[]>;
+  showSet(input: { readonly site: string; readonly store: string; readonly set: SetRef }): Promise<Manifest>;
+  /** Reads everything again that this host can see of the set. */
+  verifySet(input: {
+    readonly site: string;
+    readonly store: string;
+    readonly set: SetRef;
+  }): Promise<Verification>;
+  /** Applies the retention of the plan; returns what was removed. Partial sets of ended runs are cleared after a day. */
+  pruneSets(input: {
+    readonly plan: Plan;
+    readonly store: string;
+    readonly now: Instant;
+  }): Promise<readonly SetRef[]>;
+}
+
+/** MongoDB, on the host that the site file names for the member or for mongos. */
+export interface MongodbActivities {
+  /** Asked through mongos, or through any member of a replica set. Fails for good when file and cluster differ. */
+  mongodbTopology(input: { readonly site: string; readonly database: string }): Promise<MongodbTopology>;
+  /** Waits until nothing that a cold copy would cut in two is in flight; each thing is named when `until` passes. */
+  mongodbGate(input: {
+    readonly site: string;
+    readonly database: string;
+    readonly until: Instant;
+  }): Promise<void>;
+  /** Asked of one reachable member on its own host. */
+  mongodbPrimary(input: {
+    readonly site: string;
+    readonly database: string;
+    readonly member: string;
+  }): Promise<{ readonly primary: string | null }>;
+  /** `appendOplogNote` with write concern majority, on the primary; not-primary is an answer, not an error. */
+  mongodbMark(input: {
+    readonly site: string;
+    readonly database: string;
+    readonly member: string;
+    readonly note: string;
+  }): Promise<{ readonly marker: Optime | null }>;
+  /** Before the stop, for the manifest: options, version, FCV, replica set config, shard identity. */
+  mongodbDescribe(input: {
+    readonly site: string;
+    readonly database: string;
+    readonly member: string;
+  }): Promise<MongodbMemberInfo>;
+  /** On a member that still runs: dbHash, UUIDs, options and indexes of user collections at or after the marker. */
+  mongodbFingerprint(input: {
+    readonly site: string;
+    readonly database: string;
+    readonly member: string;
+    readonly marker: Optime | null;
+  }): Promise<Readonly<Record<string, unknown>>>;
+  /** On a member that still runs: entries after the marker that are neither no-ops nor internal. Any: no set. */
+  mongodbWritesSince(input: {
+    readonly site: string;
+    readonly database: string;
+    readonly member: string;
+    readonly marker: Optime;
+  }): Promise<readonly string[]>;
+}
+
+export interface MongodbTopology {
+  readonly topology: 'sharded' | 'replica-set' | 'standalone';
+  readonly sets: readonly {
+    /** Replica set name; of a standalone server its member name. */
+    readonly set: string;
+    readonly role: 'shard' | 'config' | 'replica-set' | 'standalone';
+    readonly members: readonly string[];
+    readonly primary: string | null;
+  }[];
+  readonly shards: readonly Readonly<Record<string, unknown>>[] | null;
+  readonly balancer: Readonly<Record<string, unknown>> | null;
+}
+
+export type MongodbMemberInfo = Pick<
+  MongodbSetRecord,
+  'version' | 'fcv' | 'options' | 'replicaSetConfig' | 'shardIdentity'
+>;
+
+export type { DatabaseRecord };

@@ -1,0 +1,106 @@
+import type { Instant } from './plan.ts';
+import type { HostName } from './site.ts';
+import type { Optime } from './ledger.ts';
+
+/** Where a set lies: `<store>/<site>/<procedure>/<set id>/`. */
+export interface SetRef {
+  readonly site: string;
+  readonly procedure: string;
+  /** `<night>T<HHMMSS>Z-<8 of the run id>`: sorts by time. */
+  readonly id: string;
+}
+
+/** One file in a set: an archive, sealed without overwriting. */
+export interface Artifact {
+  /** `vitam-mongo/mongo-1_27018.tar.zst`; unique in the set. */
+  readonly name: string;
+  readonly store: string;
+  readonly host: HostName;
+  readonly database: string;
+  /** Of the stored file, compressed. */
+  readonly sizeBytes: number;
+  readonly sha256: string;
+  /** Of the files inside, together. */
+  readonly contentBytes: number;
+  readonly files: number;
+  /** Beside the artifact: one line a file in the form of sha256sum. */
+  readonly fileList: { readonly name: string; readonly sha256: string; readonly sizeBytes: number };
+  readonly startedAt: Instant;
+  readonly endedAt: Instant;
+  /** Sockets, FIFOs, devices and excluded paths: listed, never opened. */
+  readonly leftOut: readonly string[];
+}
+
+/** What is in a set; published last. No manifest, no set. */
+export interface Manifest {
+  readonly format: 1;
+  readonly coldbackup: string;
+  readonly set: SetRef;
+  readonly night: string;
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly siteDigest: string;
+  readonly startedAt: Instant;
+  readonly publishedAt: Instant;
+  readonly complete: boolean;
+  readonly artifacts: readonly Artifact[];
+  readonly databases: readonly DatabaseRecord[];
+  readonly steps: readonly StepRecord[];
+  readonly warnings: readonly string[];
+}
+
+export type DatabaseRecord =
+  | { readonly engine: 'files'; readonly database: string }
+  | {
+      readonly engine: 'mongodb';
+      readonly database: string;
+      readonly topology: 'sharded' | 'replica-set' | 'standalone';
+      /** config.shards as read through mongos; null where there is none. */
+      readonly shards: readonly Readonly<Record<string, unknown>>[] | null;
+      readonly balancer: Readonly<Record<string, unknown>> | null;
+      readonly sets: readonly MongodbSetRecord[];
+    };
+
+export interface MongodbSetRecord {
+  readonly set: string;
+  readonly role: 'shard' | 'config' | 'replica-set' | 'standalone';
+  readonly member: string;
+  readonly artifact: string;
+  /** The set's point: every artifact holds all up to it. null for a standalone server. */
+  readonly marker: Optime | null;
+  readonly version: string;
+  readonly fcv: string;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly replicaSetConfig: Readonly<Record<string, unknown>> | null;
+  readonly shardIdentity: Readonly<Record<string, unknown>> | null;
+  readonly fingerprint: Readonly<Record<string, unknown>> | null;
+}
+
+export interface StepRecord {
+  readonly id: string;
+  readonly label: string;
+  readonly outcome: 'done' | 'failed' | 'skipped' | 'gave-up' | 'not-reached';
+  readonly startedAt: Instant | null;
+  readonly endedAt: Instant | null;
+  readonly detail?: string;
+}
+
+/** One row of `coldbackup sets`. */
+export interface SetSummary {
+  readonly set: SetRef;
+  readonly store: string;
+  readonly night: string;
+  readonly publishedAt: Instant;
+  readonly sizeBytes: number;
+  readonly artifacts: number;
+  readonly complete: boolean;
+}
+
+export interface Verification {
+  readonly set: SetRef;
+  readonly store: string;
+  readonly checkedBytes: number;
+  readonly artifacts: number;
+  /** Empty: every digest is right. */
+  readonly problems: readonly string[];
+}

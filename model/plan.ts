@@ -1,0 +1,94 @@
+import type { HostName, Retention } from './site.ts';
+
+/** RFC 3339 in UTC with milliseconds (`2026-11-21T19:00:00.000Z`): readable in the UI, and sorts as text. */
+export type Instant = string;
+
+/** A procedure resolved against the site, frozen when the run starts. Names only: agents look up the rest. */
+export interface Plan {
+  /** Of the calls between run and agents; an agent that speaks another refuses the claim. */
+  readonly protocol: 1;
+  readonly site: string;
+  readonly procedure: string;
+  /** SHA-256 of the parsed site file: a comment changes nothing. */
+  readonly siteDigest: string;
+  readonly timezone: string;
+  /** Local date of the scheduled start. */
+  readonly night: string;
+  readonly windowStart: Instant;
+  /** When bringing back begins; null: when done. */
+  readonly restartAt: Instant | null;
+  readonly upBy: Instant;
+  /** Undo gives up then (the journals keep the rest): up-by + 2 h. */
+  readonly hardLimit: Instant;
+  readonly steps: readonly PlanStep[];
+  /** Every host that takes part, in name order. */
+  readonly hosts: readonly HostName[];
+  /** What the plan can change, per host: `service/<name>`, `balancer/<database>`. */
+  readonly holds: Readonly<Record<HostName, readonly string[]>>;
+  readonly stores: Readonly<Record<string, { readonly keeper: HostName; readonly shared: boolean }>>;
+  readonly keep: Retention | null;
+  /** Loud, but no reason to stop: e.g. stateful services that are not in the set. */
+  readonly warnings: readonly string[];
+}
+
+interface PlanStepBase {
+  /** Place in the tree of steps, from 1: `3`, `2/processing/1`. Also the prefix of its changes' positions. */
+  readonly id: string;
+  /** For people: `stop ingest-internal, ingest-external`. */
+  readonly label: string;
+}
+
+export type PlanStep = PlanStop | PlanWait | PlanParallel | PlanBackup;
+
+export interface PlanService {
+  readonly service: string;
+  readonly hosts: readonly HostName[];
+  readonly stopWithinMs: number;
+  readonly readyWithinMs: number;
+}
+
+export interface PlanStop extends PlanStepBase {
+  readonly kind: 'stop';
+  readonly services: readonly PlanService[];
+}
+
+export interface PlanWait extends PlanStepBase {
+  readonly kind: 'wait';
+  readonly for:
+    | { readonly kind: 'clock'; readonly at: Instant }
+    | { readonly kind: 'job'; readonly job: string; readonly host: HostName; readonly beganAfter: Instant }
+    | { readonly kind: 'count'; readonly count: string; readonly host: HostName; readonly reaches: number };
+  /** null only for a clock time. */
+  readonly until: Instant | null;
+  readonly otherwise: 'fail' | 'continue';
+}
+
+export interface PlanParallel extends PlanStepBase {
+  readonly kind: 'parallel';
+  readonly branches: readonly { readonly name: string; readonly steps: readonly PlanStep[] }[];
+}
+
+export interface PlanBackup extends PlanStepBase {
+  readonly kind: 'backup';
+  readonly to: readonly string[];
+  readonly databases: readonly PlanDatabase[];
+}
+
+export type PlanDatabase = PlanMongodb | PlanFiles;
+
+export interface PlanMongodb {
+  readonly engine: 'mongodb';
+  readonly database: string;
+  readonly from: 'primary' | 'secondary';
+  /** Of the host that reaches mongos; null for a replica set or a standalone server. */
+  readonly mongosHost: HostName | null;
+  /** In the order of the site file. */
+  readonly members: readonly (PlanService & { readonly name: string; readonly host: HostName })[];
+  readonly allowSetDown: boolean;
+}
+
+export interface PlanFiles {
+  readonly engine: 'files';
+  readonly database: string;
+  readonly host: HostName;
+}

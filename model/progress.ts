@@ -1,0 +1,93 @@
+import type { Instant } from './plan.ts';
+import type { HostName } from './site.ts';
+import type { SetRef, StepRecord } from './manifest.ts';
+
+export type Phase =
+  'resolve' | 'preflight' | 'claim' | 'steps' | 'restart-wait' | 'bring-back' | 'finish' | 'ended';
+
+/** The answer to the query `progress`: what the screens of `status`, `watch` and the demo are made of. */
+export interface Progress {
+  readonly site: string;
+  readonly procedure: string;
+  readonly phase: Phase;
+  readonly since: Instant;
+  readonly timezone: string | null;
+  readonly night: string | null;
+  readonly restartAt: Instant | null;
+  readonly upBy: Instant | null;
+  readonly steps: readonly StepProgress[];
+  /** One line for each thing that runs now. */
+  readonly now: readonly NowItem[];
+  readonly down: readonly DownService[];
+  readonly notBack: readonly NotBack[];
+  readonly warnings: readonly string[];
+  readonly report: Report | null;
+}
+
+export interface StepProgress extends Omit<StepRecord, 'outcome'> {
+  readonly depth: number;
+  readonly state: StepRecord['outcome'] | 'running' | 'waiting';
+}
+
+export interface NowItem {
+  readonly step: string;
+  /** `waiting for active-workflows = 0`. */
+  readonly text: string;
+  readonly since: Instant;
+  readonly until: Instant | null;
+  /** What happens at `until`: `fail: all is brought back`. */
+  readonly then: string | null;
+}
+
+export interface DownService {
+  readonly service: string;
+  readonly host: HostName;
+  readonly since: Instant;
+  readonly step: string;
+}
+
+export interface NotBack {
+  readonly id: string;
+  readonly what: string;
+  readonly host: HostName;
+  readonly why: string;
+}
+
+/**
+ * complete: all steps done, the set published, all back. failed, cancelled: all is back, there is no set.
+ * not-back: something is not as it was found. no-go, already-ran, refused: nothing was changed.
+ */
+export type Outcome = 'complete' | 'failed' | 'cancelled' | 'not-back' | 'no-go' | 'already-ran';
+
+export interface Report {
+  readonly site: string;
+  readonly procedure: string;
+  readonly night: string | null;
+  readonly outcome: Outcome;
+  readonly reason: string | null;
+  readonly startedAt: Instant;
+  readonly endedAt: Instant;
+  readonly steps: readonly StepRecord[];
+  readonly services: readonly ServiceDowntime[];
+  readonly notBack: readonly NotBack[];
+  readonly sets: readonly { readonly set: SetRef; readonly store: string; readonly sizeBytes: number }[];
+  readonly checks: readonly Check[];
+  readonly warnings: readonly string[];
+}
+
+export interface ServiceDowntime {
+  readonly service: string;
+  readonly host: HostName;
+  readonly downMs: number;
+  readonly found: 'running' | 'stopped';
+}
+
+/** A row of the go/no-go table. */
+export interface Check {
+  readonly host: HostName;
+  readonly subject: string;
+  readonly verdict: 'go' | 'warning' | 'no-go';
+  readonly detail: string;
+  /** What to do about it; only where the verdict is not go. */
+  readonly hint?: string;
+}

@@ -1,0 +1,173 @@
+/**
+ * The parsed site file, as every side shares it: `config/` makes it from YAML, agents look names up in it, and the
+ * plan is resolved from it. Durations are milliseconds (`…Ms`), clock times are `HH:MM` in the site's time zone.
+ */
+export interface Site {
+  readonly site: string;
+  /** IANA name, known to exist. */
+  readonly timezone: string;
+  readonly hosts: readonly HostName[];
+  readonly services: Readonly<Record<string, Service>>;
+  readonly jobs: Readonly<Record<string, Job>>;
+  readonly counts: Readonly<Record<string, Count>>;
+  readonly databases: Readonly<Record<string, Database>>;
+  readonly stores: Readonly<Record<string, Store>>;
+  readonly procedures: Readonly<Record<string, Procedure>>;
+}
+
+export type HostName = string;
+/** An argument array, never a shell string. */
+export type Argv = readonly [string, ...string[]];
+/** `HH:MM` or `HH:MM:SS`, local to the site. */
+export type ClockTime = string;
+/** Resolved on the host that uses it; never enters an input, a result, a heartbeat, a log or an error. */
+export type SecretRef = { readonly file: string } | { readonly env: string };
+
+export interface Service {
+  readonly hosts: readonly [HostName, ...HostName[]];
+  readonly driver: DriverSpec;
+  /** Longest time from the stop command until every process is gone. */
+  readonly stopWithinMs: number;
+  /** Absent: the driver's own word (systemd: active; command: status 0). */
+  readonly ready?: Readiness;
+  /** Longest time from the start command until ready. */
+  readonly readyWithinMs: number;
+  readonly normally: 'running' | 'stopped';
+}
+
+export type DriverSpec =
+  | { readonly kind: 'systemd'; readonly unit: string; readonly manager: 'system' | 'user' }
+  | {
+      readonly kind: 'command';
+      readonly start: Argv;
+      readonly stop: Argv;
+      /** Exit codes as LSB init scripts give them: 0 running, 1–3 stopped, 4 unknown. */
+      readonly status: Argv;
+      /** Prints an opaque id that changes with every start; stays readable while stopped. */
+      readonly instance?: Argv;
+      /** Prints the exit status of the last run as an integer. */
+      readonly lastExit?: Argv;
+      /** Start prevention; `letGo` lifts it. Both idempotent. */
+      readonly holdDown?: Argv;
+      readonly letGo?: Argv;
+    };
+
+export type Readiness =
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'http'; readonly url: string; readonly status?: number }
+  | { readonly kind: 'command'; readonly command: Argv };
+
+export interface Job {
+  readonly host: HostName;
+  readonly source:
+    | { readonly kind: 'systemd'; readonly unit: string; readonly manager: 'system' | 'user' }
+    /** Prints one JSON object: `{ "began": instant|null, "ended": instant|null, "ok": boolean|null }`. */
+    | { readonly kind: 'command'; readonly status: Argv };
+}
+
+export interface Count {
+  readonly host: HostName;
+  readonly source:
+    | { readonly kind: 'http'; readonly url: string; readonly pointer: string }
+    /** Prints one integer. */
+    | { readonly kind: 'command'; readonly command: Argv };
+}
+
+export interface Database {
+  /** Every service that writes to it. */
+  readonly usedBy: readonly string[];
+  readonly engine: MongodbEngine | FilesEngine;
+}
+
+export interface MongodbEngine {
+  readonly kind: 'mongodb';
+  /** Absent for a replica set or a standalone server. */
+  readonly mongos?: { readonly host: HostName; readonly uri: SecretRef };
+  /** Keyed as the cluster calls the member: `host:port`. */
+  readonly members: Readonly<Record<string, MongodbMember>>;
+  readonly allow: readonly 'set-down'[];
+}
+
+export interface MongodbMember {
+  readonly host: HostName;
+  readonly service: string;
+  /** dbPath, absolute. */
+  readonly data: string;
+  readonly uri: SecretRef;
+}
+
+export interface FilesEngine {
+  readonly kind: 'files';
+  readonly host: HostName;
+  /** Absolute directories or files. */
+  readonly roots: readonly [string, ...string[]];
+  /** GNU tar exclude patterns, relative to a root. */
+  readonly exclude: readonly string[];
+}
+
+export interface Store {
+  readonly kind: 'directory';
+  /** Absolute; one for all hosts, or one per host where the mount points differ. */
+  readonly directory: string | Readonly<Record<HostName, string>>;
+  /** true: every host sees the same files. false: each host has its own disk and holds its own artifacts. */
+  readonly shared: boolean;
+  readonly keeper: HostName;
+}
+
+export interface Procedure {
+  readonly start?: Start;
+  /** When bringing back begins. */
+  readonly restart: { readonly kind: 'at'; readonly at: ClockTime } | { readonly kind: 'when-done' };
+  readonly upBy: ClockTime;
+  readonly steps: readonly Step[];
+  readonly keep?: Retention;
+}
+
+export interface Start {
+  readonly days: readonly Weekday[];
+  readonly at: ClockTime;
+  /** The latest start; absent: one hour after `at`. */
+  readonly notAfter?: ClockTime;
+}
+
+export type Weekday = 'mon' | 'tue' | 'wed' | 'thu' | 'fri' | 'sat' | 'sun';
+
+export interface Retention {
+  readonly last?: number;
+  readonly daily?: number;
+  readonly weekly?: number;
+  readonly monthly?: number;
+}
+
+export type Step = StopStep | WaitStep | ParallelStep | BackupStep;
+
+/** One after the other, each gone before the next; a service on several hosts is stopped on all of them at once. */
+export interface StopStep {
+  readonly kind: 'stop';
+  readonly services: readonly string[];
+}
+
+export interface WaitStep {
+  readonly kind: 'wait';
+  readonly for:
+    | { readonly kind: 'clock'; readonly at: ClockTime }
+    | { readonly kind: 'job'; readonly job: string; readonly beganAfter: ClockTime }
+    | { readonly kind: 'count'; readonly count: string; readonly reaches: number };
+  /** Absent only for a clock time. */
+  readonly until?: ClockTime;
+  readonly otherwise: 'fail' | 'continue';
+}
+
+export interface ParallelStep {
+  readonly kind: 'parallel';
+  readonly branches: Readonly<Record<string, readonly Step[]>>;
+}
+
+export interface BackupStep {
+  readonly kind: 'backup';
+  readonly databases: readonly string[];
+  readonly method: 'cold';
+  /** MongoDB: which member of each set is stopped and copied. */
+  readonly from: 'primary' | 'secondary';
+  readonly to: readonly string[];
+}
