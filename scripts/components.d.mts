@@ -8,9 +8,12 @@ export interface Located {
   version?: string;
 }
 
+/** Thrown by `locate` when an environment variable names something that cannot be run. */
+export class UnusableProgram extends Error {}
+
 /**
  * Finds a program: first by its environment variable (COLDBACKUP_MONGOD=/path/to/mongod), then on PATH if its version
- * is usable, then in the cache folder. Installs nothing. Throws when the variable names something that cannot be run.
+ * is usable, then in the cache folder. Installs nothing. Throws UnusableProgram when the variable names something that cannot be run.
  */
 export function locate(name: ProgramName): Located | undefined;
 

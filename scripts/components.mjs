@@ -83,9 +83,12 @@ const programs = {
   },
 };
 
+/** Thrown by `locate` when an environment variable names something that cannot be run. */
+export class UnusableProgram extends Error {}
+
 /**
  * Finds a program: first by its environment variable (COLDBACKUP_MONGOD=/path/to/mongod), then on PATH if its version
- * is usable, then in the cache folder. Throws when the variable names something that cannot be run.
+ * is usable, then in the cache folder. Throws UnusableProgram when the variable names something that cannot be run.
  */
 export function locate(name) {
   const program = programs[name];
@@ -117,7 +120,9 @@ function fromEnvironment({ variable }) {
   const path = process.env[variable];
   if (!path) return undefined;
   if (!isExecutable(path))
-    throw new Error(`${variable}=${path} is not an executable file. Correct it, or unset it.`);
+    throw new UnusableProgram(
+      `${variable}=${path} is not an executable file.\nwhat to do: correct it, or unset it`,
+    );
   return { command: [resolve(path)] };
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // Installs what is missing of the programs that the demo and the tests run. Node built-ins only.
 import { parseArgs } from 'node:util';
-import { locate, onPath } from './components.mjs';
+import { locate, onPath, UnusableProgram } from './components.mjs';
 import { installPackages } from './setup/apt.mjs';
 import { removeUnfinished } from './setup/cache.mjs';
 import { whileLocked } from './setup/lock.mjs';
@@ -90,7 +90,7 @@ async function main() {
     if (isWell) console.log('set-up: everything is there');
     return isWell ? 0 : 1;
   } catch (error) {
-    console.error(`set-up: ${error instanceof SetupError ? error.message : error.stack}`);
+    console.error(`set-up: ${textOf(error)}`);
     return 1;
   }
 }
@@ -139,9 +139,14 @@ async function installOne(name) {
     console.log(`set-up: ${name}: done in ${Math.round((Date.now() - began) / 1000)} s`);
     return true;
   } catch (error) {
-    console.error(`set-up: ${name}: failed\n${error instanceof SetupError ? error.message : error.stack}`);
+    console.error(`set-up: ${name}: failed\n${textOf(error)}`);
     return false;
   }
+}
+
+/** What a person must do is in the message; where in the code it happened matters only for a fault of set-up's own. */
+function textOf(error) {
+  return error instanceof SetupError || error instanceof UnusableProgram ? error.message : error.stack;
 }
 
 function missingOf(names) {
