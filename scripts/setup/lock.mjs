@@ -9,7 +9,7 @@ import { SetupError } from './run.mjs';
  * child that ends with this process, so that nothing stale can stay behind.
  */
 export async function whileLocked(work) {
-  mkdirSync(cacheFolder(), { recursive: true });
+  makeCacheFolder();
   const file = join(cacheFolder(), '.lock');
   let holder = await hold(file, ['--nonblock']);
   if (!holder) {
@@ -20,6 +20,14 @@ export async function whileLocked(work) {
     return await work();
   } finally {
     holder.stdin.end();
+  }
+}
+
+function makeCacheFolder() {
+  try {
+    mkdirSync(cacheFolder(), { recursive: true });
+  } catch (error) {
+    throw new SetupError(`${error.message}\nwhat to do: set COLDBACKUP_CACHE to a folder that can be written`);
   }
 }
 
