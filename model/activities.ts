@@ -6,6 +6,7 @@ import type {
   Entry,
   Optime,
   Ref,
+  TakeOverInput,
   TakeOverResult,
   UndoResult,
 } from './ledger.ts';
@@ -84,14 +85,6 @@ export interface LedgerActivities {
     readonly services: readonly string[];
   }): Promise<void>;
   readLedger(input: { readonly site: string; readonly host: HostName }): Promise<LedgerView>;
-}
-
-export interface TakeOverInput {
-  readonly site: string;
-  readonly host: HostName;
-  readonly journal: string;
-  readonly by: string;
-  readonly why: string;
 }
 
 /** What is down on a host, and why; null: no run holds it. */

@@ -120,6 +120,17 @@ export interface ClaimResult {
   readonly found: Readonly<Record<string, Found>>;
 }
 
+export interface TakeOverInput {
+  readonly site: string;
+  readonly host: HostName;
+  readonly journal: string;
+  /** `run <run id>`, `watchdog`, `recover (user)`: a second attempt by the same owner is no new owner. */
+  readonly by: string;
+  readonly why: string;
+  /** The caller's own epoch: refused when somebody else has taken over since. null: takes over from whoever it is. */
+  readonly epoch: number | null;
+}
+
 export interface TakeOverResult {
   readonly epoch: number;
   readonly entries: readonly Entry[];
@@ -137,6 +148,13 @@ export type UndoNode =
  */
 export function undoOrder(entries: readonly Entry[]): UndoNode {
   return nodeOf(entries.map((entry) => ({ entry, path: entry.position.split('/') })));
+}
+
+/** Visits in undo order; a visit must not reject, or the rest of its sequence stays as it is. */
+export async function walkUndo(node: UndoNode, visit: (entry: Entry) => Promise<void>): Promise<void> {
+  if (node.kind === 'change') await visit(node.entry);
+  else if (node.kind === 'parallel') await Promise.all(node.nodes.map((child) => walkUndo(child, visit)));
+  else for (const child of node.nodes) await walkUndo(child, visit);
 }
 
 /** A scope holds the changes whose position lies under it; the empty scope holds all. */

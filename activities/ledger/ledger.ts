@@ -1,0 +1,318 @@
+import { randomUUID } from 'node:crypto';
+import type { LedgerActivities, LedgerView } from '../../model/activities.ts';
+import { inScope } from '../../model/ledger.ts';
+import type {
+  ChangeRequest,
+  ChangeResult,
+  ClaimRequest,
+  ClaimResult,
+  Entry,
+  Found,
+  Ref,
+  UndoResult,
+} from '../../model/ledger.ts';
+import type { HostName, Site } from '../../model/site.ts';
+import { act, observe, resourceOf, serviceOf, undo } from './changes.ts';
+import type { Journal } from './journal.ts';
+import type { Jobs } from './jobs.ts';
+import { openEntries, type EntryState, type JournalRecord } from './records.ts';
+import { refuse } from './refusals.ts';
+import type { World } from './world.ts';
+
+export const PROTOCOL = 1;
+
+export interface LedgerDeps {
+  readonly host: HostName;
+  readonly site: Site;
+  readonly siteDigest: string;
+  readonly journal: Journal;
+  readonly jobs: Jobs;
+  readonly world: World;
+  /** Of the attempt that asks; a change goes on without it, see {@link Jobs}. */
+  readonly signal: () => AbortSignal;
+  readonly warn: (message: string, fields: Record<string, unknown>) => void;
+  readonly now?: () => number;
+}
+
+/** The journal's side of the protocol: what a run, the watchdog, `recover` and the agent itself may ask of a host. */
+export function createLedger(deps: LedgerDeps): LedgerActivities {
+  const { host, site, journal, jobs, world } = deps;
+  const nowMs = deps.now ?? Date.now;
+  const now = () => new Date(nowMs()).toISOString();
+  const changing = new Map<
+    string,
+    { position: string; controller: AbortController; result: Promise<ChangeResult> }
+  >();
+  const undoing = new Map<string, Promise<UndoResult>>();
+  let claiming: Promise<ClaimResult> | null = null;
+
+  return { claim, applyChange, sealScope, takeOver, undoChange, release, attest, readLedger };
+
+  async function claim(request: ClaimRequest): Promise<ClaimResult> {
+    checkClaim(request);
+    const { claim: held } = journal.state();
+    if (held !== null) return adopt(request);
+    claiming ??= claimFresh(request).finally(() => (claiming = null));
+    const result = await claiming;
+    if (journal.state().claim?.workflowId !== request.workflowId) throw heldBy();
+    return result;
+  }
+
+  function checkClaim(request: ClaimRequest): void {
+    if (request.protocol !== PROTOCOL)
+      throw refuse(
+        'ProtocolDiffers',
+        `the run speaks protocol ${request.protocol}, the agent of ${host} ${PROTOCOL}: upgrade the older one`,
+      );
+    if (request.host !== host)
+      throw refuse('UnknownName', `this is the agent of ${host}, not of ${request.host}`);
+    if (request.siteDigest !== deps.siteDigest)
+      throw refuse(
+        'DigestDiffers',
+        `the site file on ${host} is not the one the run was planned from: copy it there and restart the agent`,
+      );
+    if (!request.again && journal.lastNight(request.procedure) === request.night)
+      throw refuse(
+        'AlreadyRan',
+        `${request.procedure} already ran for the night of ${request.night} on ${host}; --again runs it a second time`,
+      );
+  }
+
+  async function claimFresh(request: ClaimRequest): Promise<ClaimResult> {
+    const found: Record<string, Found> = {};
+    await Promise.all(
+      request.holds.map(async (resource) => (found[resource] = await observe(world, site, resource))),
+    );
+    const { workflowId, runId, procedure, night, upBy, hardLimit, siteDigest } = request;
+    const at = now();
+    journal.record({
+      r: 'claim',
+      journal: randomUUID(),
+      epoch: journal.state().epoch + 1,
+      site: site.site,
+      ...{ host, siteDigest, procedure, workflowId, runId, night, upBy, hardLimit, found, at },
+    });
+    return claimResult(false);
+  }
+
+  /** A reset or a second start of the same workflow id takes the holds over with what was found: nothing is observed again. */
+  async function adopt(request: ClaimRequest): Promise<ClaimResult> {
+    const { claim: held, runId, epoch } = journal.state();
+    if (held?.workflowId !== request.workflowId) throw heldBy();
+    if (runId === request.runId) return claimResult(false);
+    const by = `run ${request.runId}`;
+    journal.record({
+      r: 'epoch',
+      epoch: epoch + 1,
+      by,
+      why: 'a new run of the same workflow',
+      runId: request.runId,
+      at: now(),
+    });
+    await settleChanges('', 'a newer run holds this host');
+    return claimResult(true);
+  }
+
+  function claimResult(adopted: boolean): ClaimResult {
+    const { claim: held, epoch } = journal.state();
+    return { journal: held?.journal ?? '', epoch, adopted, found: held?.found ?? {} };
+  }
+
+  function heldBy() {
+    const held = journal.state().claim;
+    const open = openEntries(journal.state()).length;
+    return refuse(
+      'Held',
+      `${host} is held by ${held?.procedure ?? 'another run'} of ${held?.night ?? 'now'} (workflow ${held?.workflowId ?? 'unknown'}, ${open} changes open); if that run is gone: coldbackup recover --host ${host}`,
+    );
+  }
+
+  async function applyChange(request: ChangeRequest): Promise<ChangeResult> {
+    checkSite(request.ref);
+    fence(request.ref);
+    const known = journal.state().entries.get(request.id);
+    if (known?.undoneAt) throw refuse('Closed', `change ${request.id} was undone at ${known.undoneAt}`);
+    if (known?.result) return known.result;
+    let change = changing.get(request.id);
+    if (change === undefined) {
+      checkOpen(request.id, request.position);
+      const controller = new AbortController();
+      const result = make(request, controller.signal).finally(() => changing.delete(request.id));
+      change = { position: request.position, controller, result };
+      changing.set(request.id, change);
+    }
+    return change.result;
+  }
+
+  async function make(request: ChangeRequest, signal: AbortSignal): Promise<ChangeResult> {
+    const { ref, id, position, change, notAfter } = request;
+    const service = serviceOf(site, change);
+    const found = journal.state().claim?.found[resourceOf(change)];
+    if (found === undefined)
+      throw refuse('UnknownName', `the claim on ${host} does not hold ${resourceOf(change)}`);
+    const untilMs = Date.parse(notAfter);
+    if (
+      change.kind === 'service-stopped' &&
+      change.guard &&
+      (await world.guard(change.guard, { untilMs, signal })) === 'moved'
+    )
+      return { id, outcome: 'moved', found, at: now() };
+    // From here to the system call nothing else can run: the checks, the intent on disk, the act.
+    fence(ref);
+    checkOpen(id, position);
+    if (nowMs() > untilMs)
+      throw refuse('Late', `change ${id} was to be made by ${notAfter}; it is ${now()}: not made`);
+    if (!journal.state().entries.has(id))
+      journal.record({ r: 'intent', id, position, change, found, service, at: now() });
+    const by = `coldbackup, ${site.site}/${journal.state().claim?.procedure ?? ''}`;
+    const stopped = await act(world, change, service, { signal, untilMs, by });
+    const result: ChangeResult = { id, outcome: 'done', found, at: now(), ...(stopped && { stopped }) };
+    journal.record({ r: 'end', id, result, at: result.at });
+    return result;
+  }
+
+  async function sealScope({ ref, scope }: { ref: Ref; scope: string }): Promise<readonly Entry[]> {
+    fence(ref);
+    if (!journal.state().sealed.includes(scope)) journal.record({ r: 'seal', scope, at: now() });
+    jobs.end(scope, 'its step is over');
+    await settleChanges(scope, 'its step is over');
+    return openIn(scope);
+  }
+
+  async function takeOver(input: Parameters<LedgerActivities['takeOver']>[0]) {
+    const { claim: held, epoch, owner } = journal.state();
+    if (held?.journal !== input.journal)
+      throw refuse('Fenced', `journal ${input.journal} no longer holds ${host}`);
+    if (input.epoch !== null && input.epoch !== epoch && owner !== input.by)
+      throw refuse(
+        'Fenced',
+        `${host} was taken over by ${owner ?? 'somebody else'} (epoch ${epoch}, not ${input.epoch})`,
+      );
+    recordIfPossible({ r: 'epoch', epoch: epoch + 1, by: input.by, why: input.why, at: now() });
+    jobs.end('', input.why);
+    await settleChanges('', input.why);
+    return { epoch: journal.state().epoch, entries: openIn('') };
+  }
+
+  async function undoChange({ ref, id }: { ref: Ref; id: string }): Promise<UndoResult> {
+    fence(ref);
+    const entry = journal.state().entries.get(id);
+    if (entry === undefined) throw refuse('UnknownName', `the journal of ${host} has no change ${id}`);
+    if (entry.undoneAt !== null) return { id, at: entry.undoneAt, tookMs: 0, did: 'was undone before' };
+    const running = undoing.get(id) ?? undoEntry(entry).finally(() => undoing.delete(id));
+    undoing.set(id, running);
+    return running;
+  }
+
+  async function undoEntry(entry: EntryState): Promise<UndoResult> {
+    const began = nowMs();
+    const did = await undo(world, entry, { signal: new AbortController().signal });
+    const result = { id: entry.id, at: now(), tookMs: nowMs() - began, did };
+    recordIfPossible({ r: 'undone', id: entry.id, did, at: result.at });
+    return result;
+  }
+
+  async function release({ ref }: { ref: Ref }): Promise<void> {
+    if (journal.state().claim === null) return;
+    fence(ref);
+    const open = openIn('');
+    if (open.length > 0)
+      throw refuse('NotEmpty', `the journal of ${host} still has ${open.length} changes to undo`);
+    journal.close();
+  }
+
+  async function attest({
+    ref,
+    since,
+    services,
+  }: {
+    ref: Ref;
+    since: string;
+    services: readonly string[];
+  }): Promise<void> {
+    fence(ref);
+    const { epochAt } = journal.state();
+    if (epochAt !== null && epochAt > since)
+      throw refuse(
+        'NotAtRest',
+        `${host} changed hands at ${epochAt}, after the last writer stopped at ${since}`,
+      );
+    await Promise.all(services.map((service) => attestService(service, since)));
+  }
+
+  async function attestService(name: string, since: string): Promise<void> {
+    const entry = openEntries(journal.state()).find(
+      ({ change }) => change.kind === 'service-stopped' && change.service === name,
+    );
+    if (entry?.service == null || entry.endedAt === null || entry.endedAt > since)
+      throw refuse('NotAtRest', `${name} on ${host} was not held stopped from ${since} on`);
+    const [state, instance] = await Promise.all([
+      world.stateOf(entry.service),
+      world.instanceOf(entry.service),
+    ]);
+    const before = entry.result?.stopped?.instance ?? null;
+    if (state !== 'stopped' || instance !== before)
+      throw refuse(
+        'NotAtRest',
+        `${name} on ${host} was started during the copy (${state}, instance ${instance ?? 'unknown'}, at the stop ${before ?? 'unknown'})`,
+      );
+  }
+
+  async function readLedger(): Promise<LedgerView> {
+    const { claim: held, epoch } = journal.state();
+    if (held === null) return { host, held: null };
+    const { journal: id, procedure, workflowId, night, upBy } = held;
+    return { host, held: { journal: id, epoch, procedure, workflowId, night, upBy, entries: openIn('') } };
+  }
+
+  /** Whoever is not the owner any more is refused, however late it wakes. */
+  function fence(ref: Ref): void {
+    const { claim: held, epoch } = journal.state();
+    if (held?.journal !== ref.journal || epoch !== ref.epoch)
+      throw refuse(
+        'Fenced',
+        `journal ${ref.journal} epoch ${ref.epoch} no longer holds ${host} (now ${held?.journal ?? 'free'}, epoch ${epoch})`,
+      );
+  }
+
+  function checkSite(ref: Ref): void {
+    if (ref.siteDigest !== deps.siteDigest)
+      throw refuse('DigestDiffers', `the site file on ${host} changed since the claim`);
+  }
+
+  function checkOpen(id: string, position: string): void {
+    const sealed = journal.state().sealed.find((scope) => inScope(position, scope));
+    if (sealed !== undefined)
+      throw refuse('Closed', `change ${id} comes late: its step (${sealed || 'all'}) is being undone`);
+  }
+
+  /** Ends the waiting of changes in flight; what the system still does is waited out by their undo. */
+  async function settleChanges(scope: string, why: string): Promise<void> {
+    const late = [...changing.values()].filter(({ position }) => inScope(position, scope));
+    for (const { controller } of late) controller.abort(new Error(why));
+    await Promise.allSettled(late.map(({ result }) => result));
+  }
+
+  function openIn(scope: string): readonly Entry[] {
+    return openEntries(journal.state())
+      .filter(({ position }) => inScope(position, scope))
+      .map(({ id, host: on, position, change, found, intentAt, endedAt }) => ({
+        id,
+        host: on,
+        position,
+        change,
+        found,
+        intentAt,
+        endedAt,
+      }));
+  }
+
+  function recordIfPossible(record: JournalRecord): void {
+    const error = journal.recordIfPossible(record);
+    if (error !== null)
+      deps.warn('the journal could not be written; bringing back goes on', {
+        host,
+        error: error instanceof Error ? error.message : 'unknown',
+      });
+  }
+}

@@ -1,0 +1,201 @@
+import type { Change, ChangeResult, Entry, Found } from '../../model/ledger.ts';
+import type { Artifact } from '../../model/manifest.ts';
+import type { Instant } from '../../model/plan.ts';
+import type { HostName, Service } from '../../model/site.ts';
+
+/** A line of the journal. Lines are only ever added, and each is on the disk before what it announces is done. */
+export type JournalRecord =
+  | ({ readonly r: 'claim' } & Claim)
+  /** An adoption by a new run of the same workflow id, or a takeover. */
+  | {
+      readonly r: 'epoch';
+      readonly epoch: number;
+      readonly by: string;
+      readonly why: string;
+      readonly runId?: string;
+      readonly at: Instant;
+    }
+  | {
+      readonly r: 'intent';
+      readonly id: string;
+      readonly position: string;
+      readonly change: Change;
+      readonly found: Found;
+      readonly service: Service | null;
+      readonly at: Instant;
+    }
+  | { readonly r: 'end'; readonly id: string; readonly result: ChangeResult; readonly at: Instant }
+  | { readonly r: 'seal'; readonly scope: string; readonly at: Instant }
+  | { readonly r: 'undone'; readonly id: string; readonly did: string; readonly at: Instant }
+  | {
+      readonly r: 'job';
+      readonly id: string;
+      readonly position: string;
+      readonly attempt: number;
+      readonly at: Instant;
+    }
+  | {
+      readonly r: 'process';
+      readonly job: string;
+      readonly pid: number;
+      readonly startTime: string;
+      readonly at: Instant;
+    }
+  /** artifact null: the job failed or was ended, whatever it wrote is invalid. */
+  | {
+      readonly r: 'job-end';
+      readonly id: string;
+      readonly artifact: Artifact | null;
+      readonly why?: string;
+      readonly at: Instant;
+    };
+
+export interface Claim {
+  readonly journal: string;
+  readonly epoch: number;
+  readonly site: string;
+  readonly host: HostName;
+  readonly siteDigest: string;
+  readonly procedure: string;
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly night: string;
+  readonly upBy: Instant;
+  readonly hardLimit: Instant;
+  readonly found: Readonly<Record<string, Found>>;
+  readonly at: Instant;
+}
+
+export interface EntryState extends Entry {
+  /** As it was resolved when it was stopped: undone the same way whatever the site file says by then. */
+  readonly service: Service | null;
+  readonly result: ChangeResult | null;
+  readonly undoneAt: Instant | null;
+}
+
+export interface JobState {
+  readonly id: string;
+  readonly position: string;
+  readonly attempt: number;
+  readonly processes: readonly { readonly pid: number; readonly startTime: string }[];
+  readonly ended: boolean;
+  readonly artifact: Artifact | null;
+}
+
+/** All that the journal says, as it stands after its last line. */
+export interface JournalState {
+  readonly claim: Claim | null;
+  readonly epoch: number;
+  readonly epochAt: Instant | null;
+  readonly runId: string | null;
+  /** Who raised the epoch last. */
+  readonly owner: string | null;
+  readonly entries: ReadonlyMap<string, EntryState>;
+  readonly jobs: ReadonlyMap<string, JobState>;
+  readonly sealed: readonly string[];
+}
+
+export function emptyState(epoch: number): JournalState {
+  return {
+    claim: null,
+    epoch,
+    epochAt: null,
+    runId: null,
+    owner: null,
+    entries: new Map(),
+    jobs: new Map(),
+    sealed: [],
+  };
+}
+
+/** What a line does to the state. Pure, so that reading a journal again gives what its writer had. */
+export function apply(state: JournalState, record: JournalRecord): JournalState {
+  switch (record.r) {
+    case 'claim':
+      return {
+        ...emptyState(record.epoch),
+        claim: record,
+        epochAt: record.at,
+        runId: record.runId,
+        owner: `run ${record.runId}`,
+      };
+    case 'epoch':
+      return {
+        ...state,
+        epoch: record.epoch,
+        epochAt: record.at,
+        runId: record.runId ?? state.runId,
+        owner: record.by,
+      };
+    case 'intent':
+      return withEntry(state, record.id, {
+        id: record.id,
+        host: state.claim?.host ?? '',
+        position: record.position,
+        change: record.change,
+        found: record.found,
+        service: record.service,
+        intentAt: record.at,
+        endedAt: null,
+        result: null,
+        undoneAt: null,
+      });
+    case 'end':
+      return changeEntry(state, record.id, (entry) => ({
+        ...entry,
+        endedAt: record.at,
+        result: record.result,
+      }));
+    case 'undone':
+      return changeEntry(state, record.id, (entry) => ({ ...entry, undoneAt: record.at }));
+    case 'seal':
+      return { ...state, sealed: [...state.sealed, record.scope] };
+    case 'job':
+      return withJob(state, {
+        id: record.id,
+        position: record.position,
+        attempt: record.attempt,
+        processes: [],
+        ended: false,
+        artifact: null,
+      });
+    case 'process':
+      return changeJob(state, record.job, (job) => ({
+        ...job,
+        processes: [...job.processes, { pid: record.pid, startTime: record.startTime }],
+      }));
+    case 'job-end':
+      return changeJob(state, record.id, (job) => ({ ...job, ended: true, artifact: record.artifact }));
+  }
+}
+
+/** Changes that are still to be undone, in the order in which they were made. */
+export function openEntries(state: JournalState): readonly EntryState[] {
+  return [...state.entries.values()].filter((entry) => entry.undoneAt === null);
+}
+
+export function runningJobs(state: JournalState): readonly JobState[] {
+  return [...state.jobs.values()].filter((job) => !job.ended);
+}
+
+function withEntry(state: JournalState, id: string, entry: EntryState): JournalState {
+  return { ...state, entries: new Map(state.entries).set(id, entry) };
+}
+
+function changeEntry(
+  state: JournalState,
+  id: string,
+  change: (entry: EntryState) => EntryState,
+): JournalState {
+  const entry = state.entries.get(id);
+  return entry === undefined ? state : withEntry(state, id, change(entry));
+}
+
+function withJob(state: JournalState, job: JobState): JournalState {
+  return { ...state, jobs: new Map(state.jobs).set(job.id, job) };
+}
+
+function changeJob(state: JournalState, id: string, change: (job: JobState) => JobState): JournalState {
+  const job = state.jobs.get(id);
+  return job === undefined ? state : withJob(state, change(job));
+}

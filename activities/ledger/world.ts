@@ -1,0 +1,35 @@
+import type { Found, MemberGuard, StopEvidence } from '../../model/ledger.ts';
+import type { Service } from '../../model/site.ts';
+
+/** What the ledger touches outside: services and the balancer, on this host. Injected, so that faults can be forced. */
+export interface World {
+  observe(service: Service): Promise<Extract<Found, { kind: 'service' }>>;
+  /** Holds it down, then stops it; returns when every process is gone. */
+  stop(
+    service: Service,
+    options: { withinMs: number; signal: AbortSignal; by: string },
+  ): Promise<StopEvidence>;
+  /** What the driver sees now. A stop that is still under way is neither. */
+  stateOf(service: Service): Promise<'running' | 'stopped' | 'between'>;
+  /** Lifts the hold; nothing is started. */
+  letGo(service: Service): Promise<void>;
+  /** Starts it with what the stop dragged along, and returns when it is ready, as a database member too. */
+  start(
+    name: string,
+    service: Service,
+    options: { also: readonly string[]; signal: AbortSignal },
+  ): Promise<void>;
+  /** Changes with every start. null: the driver cannot tell. */
+  instanceOf(service: Service): Promise<string | null>;
+  /** Waits until the member may be stopped; `moved` when it no longer has the role. */
+  guard(guard: MemberGuard, options: { untilMs: number; signal: AbortSignal }): Promise<'holds' | 'moved'>;
+  balancer: {
+    observe(database: string): Promise<Extract<Found, { kind: 'balancer' }>>;
+    stop(database: string, options: { untilMs: number; signal: AbortSignal }): Promise<void>;
+    restore(
+      database: string,
+      found: Extract<Found, { kind: 'balancer' }>,
+      options: { signal: AbortSignal },
+    ): Promise<void>;
+  };
+}

@@ -1,0 +1,22 @@
+import { readFileSync } from 'node:fs';
+
+/** Field 22 of /proc/PID/stat (clock ticks since boot): a pid that was given again has another. null: no such process. */
+export function startTimeOf(pid: number): string | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** Ends the process group that `pid` leads, if it still is the process that was started at `startTime`. */
+export function killGroup(pid: number, startTime: string, signal: 'SIGTERM' | 'SIGKILL'): boolean {
+  if (startTimeOf(pid) !== startTime) return false;
+  try {
+    process.kill(-pid, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}
