@@ -1,0 +1,317 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { SetRef } from '../../model/manifest.ts';
+import type { Part, Store } from '../stores/store.ts';
+import { startProcess } from '../system/command.ts';
+import type { RunningProcess } from '../system/command.ts';
+import { createTarDigests } from './digests.ts';
+import type { TarDigests } from './digests.ts';
+import { bytesText, listLine } from './file-list.ts';
+import { ArchiveError, outermost, surveyTree, wholePatterns } from './survey.ts';
+import type { Survey, TreeSpec } from './survey.ts';
+
+export interface TreeCopy extends TreeSpec {
+  readonly store: Store;
+  readonly set: SetRef;
+  /** `vitam-mongo/mongo-1_27018.tar.zst` */
+  readonly artifact: string;
+  /** Of the files under way: epoch and job. */
+  readonly owner: string;
+}
+
+export interface CopyHooks {
+  /** Ends both process groups; nothing is sealed. Does not wait for a reader that hangs. */
+  readonly signal: AbortSignal;
+  /** Of each process group, as soon as it runs. */
+  readonly onProcess: (pid: number) => void;
+  /** Several times a second at most. */
+  readonly onProgress: (progress: TreeProgress) => void;
+}
+
+export interface TreeProgress {
+  /** Of the content of files. */
+  readonly readBytes: number;
+  /** Compressed, in the store. */
+  readonly writtenBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface CopiedTree {
+  readonly sizeBytes: number;
+  readonly sha256: string;
+  readonly contentBytes: number;
+  readonly files: number;
+  readonly fileList: { readonly name: string; readonly sha256: string; readonly sizeBytes: number };
+  readonly leftOut: readonly string[];
+}
+
+const progressEveryMs = 250;
+/** After an abort: killed processes that still hang are left to the kernel. */
+const patienceMs = 1_000;
+const listPieceBytes = 256 * 1024;
+
+export function fileListName(artifact: string): string {
+  return `${artifact}.files`;
+}
+
+/**
+ * Copies trees at rest into one archive: GNU tar reads, one pass over its stream takes the digest of every file, zstd
+ * compresses, the store takes it. No temporary copy, constant memory. Whatever changes meanwhile makes it fail: tar
+ * says so of the file that it reads, and a second look at the whole tree's metadata of all others.
+ * Throws ArchiveError, StoreError, CommandError, or the reason of the signal.
+ */
+export async function copyTree(copy: TreeCopy, hooks: CopyHooks): Promise<CopiedTree> {
+  hooks.signal.throwIfAborted();
+  const parts: Part[] = [];
+  const processes: RunningProcess[] = [];
+  const abandon = new AbortController();
+  const walking = { signal: abandon.signal, onProcess: (pid: number) => hooks.onProcess(pid) };
+  const run = async (): Promise<CopiedTree> => {
+    const before = await surveyTree(copy, walking);
+    const begin = async (file: string): Promise<Part> => {
+      const part = await copy.store.create(copy.set, file, copy.owner);
+      parts.push(part);
+      abandon.signal.throwIfAborted();
+      return part;
+    };
+    const archive = await begin(copy.artifact);
+    const list = await begin(fileListName(copy.artifact));
+    const start = (argv: readonly string[], stdin: 'pipe' | 'ignore'): RunningProcess => {
+      const process = startProcess(argv, {
+        stdin,
+        env: { LC_ALL: 'C' },
+        onSpawn: (pid) => hooks.onProcess(pid),
+      });
+      processes.push(process);
+      return process;
+    };
+    const streamed = await stream(copy, before, { archive, list, start, onProgress: hooks.onProgress });
+    const after = await surveyTree(copy, walking, before.startedAtMs - clockTickMs);
+    mustBeUnchanged(copy, before, after);
+    abandon.signal.throwIfAborted();
+    await list.seal();
+    await archive.seal();
+    return { ...streamed, leftOut: leftOut(before) };
+  };
+  const running = run();
+  try {
+    return await orAbort(running, hooks.signal);
+  } catch (error) {
+    abandon.abort(error);
+    running.catch(() => undefined);
+    const ended = Promise.allSettled(processes.map((process) => process.kill()));
+    for (const { stdout, stdin } of processes) {
+      stdout.destroy();
+      stdin?.destroy();
+    }
+    await Promise.race([ended, sleep(patienceMs)]);
+    const discarded = Promise.allSettled(parts.map((part) => part.discard()));
+    await Promise.race([discarded, sleep(patienceMs)]);
+    throw error;
+  }
+}
+
+/** Linux stamps files with the time of its last tick, which is at most this much ago. */
+const clockTickMs = 20;
+
+interface Streaming {
+  readonly archive: Part;
+  readonly list: Part;
+  readonly start: (argv: readonly string[], stdin: 'pipe' | 'ignore') => RunningProcess;
+  readonly onProgress: (progress: TreeProgress) => void;
+}
+
+async function stream(
+  copy: TreeCopy,
+  { totalBytes, specials, files, others }: Survey,
+  { archive, list, start, onProgress }: Streaming,
+): Promise<Omit<CopiedTree, 'leftOut'>> {
+  const tarCommand = tarArgv(copy, specials);
+  const tar = start(tarCommand, 'ignore');
+  const zstd = start(zstdArgv, 'pipe');
+  const digests = createTarDigests();
+  const compressed = createHash('sha256');
+  const listed = createListWriter(list);
+  let writtenBytes = 0;
+  let toldAtMs = 0;
+  const tell = (always: boolean): void => {
+    const now = performance.now();
+    if (!always && now - toldAtMs < progressEveryMs) return;
+    toldAtMs = now;
+    onProgress({ readBytes: digests.totals.contentBytes, writtenBytes, totalBytes });
+  };
+
+  const reading = async (): Promise<void> => {
+    const input = inputOf(zstd);
+    for await (const chunk of tar.stdout as AsyncIterable<Buffer>) {
+      const accepted = input.write(chunk);
+      digests.push(chunk);
+      await listed.add(digests);
+      tell(false);
+      if (!accepted) await input.drained();
+    }
+    const { exitCode, stderr } = await tar.done;
+    if (exitCode !== 0) throw tarFailed(copy, tarCommand, exitCode, stderr);
+    digests.finish();
+    mustBeWhole(copy, digests, { files, others });
+    input.end();
+  };
+  const writing = async (): Promise<void> => {
+    for await (const chunk of zstd.stdout as AsyncIterable<Buffer>) {
+      const taken = archive.write(chunk);
+      compressed.update(chunk);
+      writtenBytes += chunk.length;
+      await taken;
+    }
+    const { exitCode, stderr } = await zstd.done;
+    if (exitCode !== 0) throw zstdFailed(copy.host, exitCode, stderr);
+  };
+  await Promise.all([reading(), writing()]);
+  const { sha256, sizeBytes } = await listed.end();
+  tell(true);
+  return {
+    sizeBytes: writtenBytes,
+    sha256: compressed.digest('hex'),
+    contentBytes: digests.totals.contentBytes,
+    files: digests.totals.files,
+    fileList: { name: fileListName(copy.artifact), sha256, sizeBytes },
+  };
+}
+
+/**
+ * All cores where they are free: the copy is what the downtime waits for. Names are relative to /, so that an archive
+ * unpacks below any folder; pax headers without tar's process id and without access times: the same tree, the same bytes.
+ */
+const zstdArgv = ['zstd', '-3', '-T0', '-q', '-c'] as const;
+
+function tarArgv(copy: TreeCopy, specials: readonly string[]): readonly string[] {
+  const relative = (path: string): string => path.replace(/^\/+/, '');
+  return [
+    'tar',
+    '--create',
+    '--file=-',
+    '--format=posix',
+    '--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime',
+    '--sort=name',
+    '--numeric-owner',
+    '--xattrs',
+    '--acls',
+    '--blocking-factor=512',
+    '--anchored',
+    '--wildcards',
+    ...wholePatterns(copy).map((pattern) => `--exclude=${relative(pattern)}`),
+    '--no-wildcards',
+    ...specials.map((path) => `--exclude=${relative(Buffer.from(path, 'latin1').toString('utf8'))}`),
+    '--directory=/',
+    '--',
+    ...outermost(copy.roots).map(relative),
+  ];
+}
+
+function inputOf(zstd: RunningProcess) {
+  const input = zstd.stdin as Writable;
+  let broken: Error | null = null;
+  input.on('error', (error) => (broken = error));
+  return {
+    write(chunk: Buffer): boolean {
+      if (broken !== null) throw broken;
+      return input.write(chunk);
+    },
+    async drained(): Promise<void> {
+      if (broken !== null) throw broken;
+      if (input.writableNeedDrain) await once(input, 'drain');
+    },
+    end: () => input.end(),
+  };
+}
+
+function createListWriter(part: Part) {
+  const hash = createHash('sha256');
+  let lines: Buffer[] = [];
+  let waitingBytes = 0;
+  let sizeBytes = 0;
+  const flush = async (): Promise<void> => {
+    const piece = Buffer.concat(lines);
+    lines = [];
+    waitingBytes = 0;
+    sizeBytes += piece.length;
+    hash.update(piece);
+    await part.write(piece);
+  };
+  return {
+    async add(digests: TarDigests): Promise<void> {
+      for (const file of digests.takeFiles()) {
+        const line = listLine(file);
+        lines.push(line);
+        waitingBytes += line.length;
+      }
+      if (waitingBytes >= listPieceBytes) await flush();
+    },
+    async end(): Promise<{ sha256: string; sizeBytes: number }> {
+      await flush();
+      return { sha256: hash.digest('hex'), sizeBytes };
+    },
+  };
+}
+
+function tarFailed(copy: TreeCopy, argv: readonly string[], exitCode: number, stderr: string): ArchiveError {
+  return new ArchiveError(
+    `${copy.roots.join(', ')} on ${copy.host} could not be read, or was not at rest: tar ended with exit code ` +
+      `${exitCode}: ${stderr.trim().slice(-2_000)}. Nothing may write there during a cold copy, and the agent must be ` +
+      `able to read all of it. Command: ${JSON.stringify(argv).slice(0, 1_000)}`,
+  );
+}
+
+function zstdFailed(host: string, exitCode: number, stderr: string): ArchiveError {
+  return new ArchiveError(
+    `${JSON.stringify(zstdArgv)} ended with exit code ${exitCode} on ${host}: ${stderr.trim().slice(-2_000)}`,
+  );
+}
+
+/** find and tar must have seen the same tree: else a pattern means two things, or something came or went. */
+function mustBeWhole(copy: TreeCopy, { totals }: TarDigests, seen: Pick<Survey, 'files' | 'others'>): void {
+  const read = totals.files + totals.hardLinks + totals.others;
+  const expected = seen.files + seen.others;
+  if (read === expected) return;
+  throw new ArchiveError(
+    `${copy.roots.join(', ')} on ${copy.host} held ${expected} files, folders and links before the copy, and tar ` +
+      `read ${read}: something came or went meanwhile. Nothing may write there during a cold copy.`,
+  );
+}
+
+function mustBeUnchanged(copy: TreeCopy, before: Survey, after: Survey): void {
+  if (before.fingerprint === after.fingerprint) return;
+  const { paths, count } = after.changed;
+  const named = paths.slice(0, 10).map(bytesText).join(', ');
+  const more = count > 10 ? ` and ${count - 10} more` : '';
+  throw new ArchiveError(
+    `${copy.roots.join(', ')} on ${copy.host} was not at rest: changed during the copy: ` +
+      `${named === '' ? 'names that are gone' : named}${more}. Nothing may write there during a cold copy.`,
+  );
+}
+
+function leftOut({ specials, excluded }: Survey): readonly string[] {
+  const more = excluded.count - excluded.paths.length;
+  return [
+    ...specials.map(bytesText),
+    ...excluded.paths.map(bytesText),
+    ...(more > 0 ? [`… and ${more} more that the exclude patterns name`] : []),
+  ];
+}
+
+async function orAbort<T>(running: Promise<T>, signal: AbortSignal): Promise<T> {
+  let listener = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    listener = () => {
+      reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
+    };
+    signal.addEventListener('abort', listener, { once: true });
+  });
+  try {
+    return await Promise.race([running, aborted]);
+  } finally {
+    signal.removeEventListener('abort', listener);
+  }
+}

@@ -1,0 +1,57 @@
+import { createHash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
+import type { ListedFile } from './file-list.ts';
+import { createTarReader } from './tar-reader.ts';
+
+export interface TarDigests {
+  push(chunk: Buffer): void;
+  /** Throws TarError unless the archive was whole. */
+  finish(): void;
+  /** The files whose content has passed since the last call. */
+  takeFiles(): readonly ListedFile[];
+  readonly totals: TarTotals;
+}
+
+export interface TarTotals {
+  /** Files with content of their own. */
+  files: number;
+  hardLinks: number;
+  others: number;
+  contentBytes: number;
+}
+
+/** Takes the SHA-256 of each file's content out of the stream of a tar archive. */
+export function createTarDigests(): TarDigests {
+  const totals: TarTotals = { files: 0, hardLinks: 0, others: 0, contentBytes: 0 };
+  let files: ListedFile[] = [];
+  let path = '';
+  let hash: Hash | null = null;
+  const reader = createTarReader({
+    entry(entry) {
+      if (entry.kind === 'hard-link') totals.hardLinks += 1;
+      else if (entry.kind !== 'file') totals.others += 1;
+      if (entry.kind !== 'file') return;
+      totals.files += 1;
+      path = entry.path;
+      hash = createHash('sha256');
+    },
+    content(chunk) {
+      totals.contentBytes += chunk.length;
+      hash?.update(chunk);
+    },
+    fileEnd() {
+      if (hash !== null) files.push({ path, sha256: hash.digest('hex') });
+      hash = null;
+    },
+  });
+  return {
+    push: (chunk) => reader.push(chunk),
+    finish: () => reader.finish(),
+    takeFiles() {
+      const taken = files;
+      if (taken.length > 0) files = [];
+      return taken;
+    },
+    totals,
+  };
+}

@@ -1,0 +1,49 @@
+import { createHash } from 'node:crypto';
+import type { SetRef } from '../../model/manifest.ts';
+
+/** Thrown when a store cannot do what is asked: full, gone, sealed already, a name that could leave it. */
+export class StoreError extends Error {
+  override readonly name = 'StoreError';
+}
+
+export const manifestName = 'manifest.json';
+export const sumsName = 'SHA256SUMS';
+
+/** The folder of a set, relative to the store. */
+export function setPath(set: SetRef): string {
+  return [set.site, set.procedure, set.id].map(segment).join('/');
+}
+
+/** A file of a set: one or more names, e.g. `vitam-mongo/mongo-1_27018.tar.zst`. */
+export function filePath(file: string): string {
+  return file.split('/').map(segment).join('/');
+}
+
+/** `<folder>/.<name>.<owner>.part`: what is written before it is sealed. */
+export function partPath(file: string, owner: string): string {
+  const names = filePath(file).split('/');
+  const last = names.pop() ?? '';
+  return [...names, segment(`.${last}.${ownerName(owner)}.part`)].join('/');
+}
+
+export function isPart(file: string): boolean {
+  return /\.part$/.test(file);
+}
+
+/** One name below a folder. Whatever it is, it cannot leave the store. */
+export function segment(name: string): string {
+  if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) {
+    throw new StoreError(`${JSON.stringify(name)} cannot be a name in a store.`);
+  }
+  if (Buffer.byteLength(name) > 255) {
+    throw new StoreError(`A name in a store has at most 255 bytes; this one is longer: ${name}.`);
+  }
+  return name;
+}
+
+/** Job ids hold slashes and may be long. */
+function ownerName(owner: string): string {
+  const plain = encodeURIComponent(owner);
+  if (plain.length <= 80) return plain;
+  return `${plain.slice(0, 60)}-${createHash('sha256').update(owner).digest('hex').slice(0, 12)}`;
+}

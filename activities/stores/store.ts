@@ -1,0 +1,47 @@
+import type { SetRef } from '../../model/manifest.ts';
+import type { HostName } from '../../model/site.ts';
+
+/**
+ * Where sets go. A kind of store is these few things; publishing, listing, verifying and pruning are made of them and
+ * are the same for every kind. All throw StoreError, with the host and what to do.
+ */
+export interface Store {
+  /** As the site file calls it. */
+  readonly name: string;
+  readonly host: HostName;
+  /** false: this host sees only its own artifacts. */
+  readonly shared: boolean;
+  /** For people: where it is. */
+  readonly place: string;
+
+  /** Begins a file; it has no name that counts until it is sealed. An older part of the same owner is dropped. */
+  create(set: SetRef, file: string, owner: string): Promise<Part>;
+  /** null: there is no such file. */
+  sizeBytes(set: SetRef, file: string): Promise<number | null>;
+  read(set: SetRef, file: string): AsyncIterable<Buffer>;
+  /** null: there is no such file. For small files. */
+  readText(set: SetRef, file: string): Promise<string | null>;
+  /** As a whole: after a crash there is the old text or the new one. */
+  replaceText(set: SetRef, file: string, text: string): Promise<void>;
+
+  /** Every folder where a set may lie, published or not. */
+  folders(site: string, procedure?: string): Promise<readonly SetRef[]>;
+  /** The last time that anything in the folder changed, in ms since 1970. */
+  lastChangeMs(set: SetRef): Promise<number>;
+  /** The manifest goes first: from then on it is no set. */
+  remove(set: SetRef): Promise<void>;
+
+  freeBytes(): Promise<number>;
+  writeToken(token: string): Promise<void>;
+  hasToken(token: string): Promise<boolean>;
+  removeToken(token: string): Promise<void>;
+}
+
+export interface Part {
+  /** Resolves when the store has taken the bytes. */
+  write(chunk: Buffer): Promise<void>;
+  /** On the disk, and under its name; fails when that name is taken. */
+  seal(): Promise<void>;
+  /** Nothing of it stays, not even when it was just sealed: an ended copy counts for nothing. */
+  discard(): Promise<void>;
+}
