@@ -1,0 +1,150 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { freePort } from '../ports.ts';
+import { waitFor } from '../wait.ts';
+import { createRoot, directUri, findPrimary, hello, userinfo, withAdmin } from './admin.ts';
+import { deploy, type Deployment, type Running } from './deployment.ts';
+import type { Member } from './server.ts';
+
+export interface ReplicaSetOptions {
+  /** How `mongod` is run: the start of its argument vector. */
+  mongod: readonly string[];
+  name?: string;
+  members?: 1 | 2 | 3;
+  auth?: boolean;
+}
+
+export interface ReplicaSet {
+  name: string;
+  uri: string;
+  members: Member[];
+  /** Waits until a member says that it is the primary, and gives it. */
+  primary(): Promise<Member>;
+  /** Waits until there is a primary and all others are secondaries. */
+  untilHealthy(): Promise<void>;
+}
+
+/** Starts a replica set on 127.0.0.1 and waits until all its members are primary or secondary. */
+export function startReplicaSet(options: ReplicaSetOptions): Promise<ReplicaSet & Running> {
+  const { mongod, name = 'rs0', members = 3, auth = false } = options;
+  return deploy({ auth }, async (deployment) => {
+    const set = await launchSet(deployment, { mongod, name, size: members });
+    await set.untilHealthy();
+    return set;
+  });
+}
+
+interface SetOptions {
+  mongod: readonly string[];
+  name: string;
+  size: number;
+  role?: 'shardsvr' | 'configsvr';
+}
+
+/** Starts the members of a set at the same time, and returns when it has a primary, and the user if there is one. */
+export async function launchSet(deployment: Deployment, options: SetOptions): Promise<ReplicaSet> {
+  const members = await Promise.all(
+    Array.from({ length: options.size }, () => describeMember(deployment, options)),
+  );
+  deployment.announce(members);
+  await Promise.all(members.map((member) => deployment.servers.start(member)));
+  const [first] = members;
+  if (!first) throw new Error(`replica set ${options.name} needs a member`);
+  await initiate(first, members, options);
+  await elect(first, deployment);
+  const { credentials } = deployment;
+  if (credentials) await withAdmin(directUri(first.port), (admin) => createRoot(admin, credentials));
+  const seeds = members.map(({ name }) => name).join(',');
+  return {
+    name: options.name,
+    uri: `mongodb://${userinfo(credentials)}${seeds}/?replicaSet=${options.name}`,
+    members,
+    primary: () =>
+      waitFor(() => findPrimary(members), { what: `a primary of ${options.name}`, withinMs: 60_000 }),
+    untilHealthy: async () => {
+      await waitFor(() => isHealthy(members), {
+        what: `every member of ${options.name} to be up`,
+        withinMs: 120_000,
+      });
+    },
+  };
+}
+
+async function describeMember(
+  deployment: Deployment,
+  { mongod, name: set, role }: SetOptions,
+): Promise<Member> {
+  const port = await freePort();
+  const folder = join(deployment.folder, `${set}-${port}`);
+  const dataDir = join(folder, 'data');
+  await mkdir(dataDir, { recursive: true });
+  const pidFile = join(folder, 'mongod.pid');
+  const logFile = join(folder, 'mongod.log');
+  return {
+    name: `127.0.0.1:${port}`,
+    set,
+    port,
+    dataDir,
+    pidFile,
+    logFile,
+    uri: directUri(port, deployment.credentials),
+    command: [
+      ...mongod,
+      ...['--replSet', set, ...(role ? [`--${role}`] : [])],
+      ...['--bind_ip', '127.0.0.1', '--port', String(port), '--nounixsocket'],
+      ...['--dbpath', dataDir, '--pidfilepath', pidFile, '--logpath', logFile, '--logappend'],
+      ...(deployment.key ? ['--keyFile', deployment.key.file] : []),
+      ...frugal,
+    ],
+  };
+}
+
+/** Ten of these share two cores and a few gigabytes, under an emulator: what no test needs is off or small. */
+const frugal = [
+  ...['--wiredTigerCacheSizeGB', '0.25', '--oplogSize', '64'],
+  ...[
+    'diagnosticDataCollectionEnabled=false',
+    'ttlMonitorEnabled=false',
+    // Each connection among the members computes this many rounds.
+    'scramIterationCount=5000',
+    'scramSHA256IterationCount=5000',
+  ].flatMap((parameter) => ['--setParameter', parameter]),
+];
+
+async function initiate(
+  first: Member,
+  members: readonly Member[],
+  { name, role }: SetOptions,
+): Promise<void> {
+  const config = {
+    _id: name,
+    ...(role === 'configsvr' ? { configsvr: true } : {}),
+    members: members.map(({ name: host }, index) => ({ _id: index, host })),
+  };
+  await withAdmin(directUri(first.port), (admin) => admin.command({ replSetInitiate: config }));
+}
+
+/** Asks the first member to stand for election at once: by itself it would wait for the election timeout, 10 s. */
+async function elect(first: Member, { key }: Deployment): Promise<void> {
+  const system = key && { user: '__system', password: key.content };
+  const uri = directUri(first.port, system) + (key ? '&authSource=local' : '');
+  await withAdmin(uri, async (admin) => {
+    await waitFor(
+      async () => {
+        const state = await admin.command({ hello: 1 });
+        // Fails until the others know the set.
+        if (state['secondary'] === true) await admin.command({ replSetStepUp: 1 });
+        return state['isWritablePrimary'] === true;
+      },
+      { what: `${first.name} to become primary`, withinMs: 60_000 },
+    );
+  });
+}
+
+async function isHealthy(members: readonly Member[]): Promise<boolean> {
+  const states = await Promise.all(members.map(hello));
+  return (
+    states.filter((state) => state['isWritablePrimary'] === true).length === 1 &&
+    states.every((state) => state['isWritablePrimary'] === true || state['secondary'] === true)
+  );
+}
