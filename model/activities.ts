@@ -42,6 +42,8 @@ export interface ResolveInput {
   readonly startedAt: Instant;
   /** Given by hand for a run outside its window: a clock time or an instant. */
   readonly upBy?: string;
+  /** Only to be looked at: outside the window, the next one is taken. */
+  readonly preview?: boolean;
 }
 
 export interface ResolvedPlan {
@@ -78,12 +80,8 @@ export interface LedgerActivities {
   undoChange(input: { readonly ref: Ref; readonly id: string }): Promise<UndoResult>;
   /** Closes an empty journal; refuses one that is not empty. */
   release(input: { readonly ref: Ref }): Promise<void>;
-  /** Fails unless every hold of this journal was unbroken, in this epoch, since `since`. */
-  attest(input: {
-    readonly ref: Ref;
-    readonly since: Instant;
-    readonly services: readonly string[];
-  }): Promise<void>;
+  /** Fails unless each of these services has been held stopped, in this epoch, since its stop. */
+  attest(input: { readonly ref: Ref; readonly services: readonly string[] }): Promise<void>;
   readLedger(input: { readonly site: string; readonly host: HostName }): Promise<LedgerView>;
 }
 
@@ -210,6 +208,7 @@ export interface StoreActivities {
     readonly site: string;
     readonly store: string;
     readonly set: SetRef;
+    readonly manifest: Manifest;
   }): Promise<Verification>;
   /** Applies the retention of the plan; returns what was removed. Partial sets of ended runs are cleared after a day. */
   pruneSets(input: {

@@ -25,6 +25,10 @@ export interface Plan {
   readonly hosts: readonly HostName[];
   /** What the plan can change, per host: `service/<name>`, `balancer/<database>`. */
   readonly holds: Readonly<Record<HostName, readonly string[]>>;
+  /** Of every service that is held: how long its stop and its start may take. */
+  readonly timing: Readonly<
+    Record<string, { readonly stopWithinMs: number; readonly readyWithinMs: number }>
+  >;
   readonly stores: Readonly<Record<string, { readonly keeper: HostName; readonly shared: boolean }>>;
   readonly keep: Retention | null;
   /** Loud, but no reason to stop: e.g. stateful services that are not in the set. */
@@ -76,7 +80,12 @@ export interface PlanBackup extends PlanStepBase {
 
 export type PlanDatabase = PlanMongodb | PlanFiles;
 
-export interface PlanMongodb {
+/** Who writes to a database: all of them stopped earlier, and held until its copy is done. */
+export interface PlanWriters {
+  readonly usedBy: readonly { readonly service: string; readonly hosts: readonly HostName[] }[];
+}
+
+export interface PlanMongodb extends PlanWriters {
   readonly engine: 'mongodb';
   readonly database: string;
   readonly from: 'primary' | 'secondary';
@@ -87,7 +96,7 @@ export interface PlanMongodb {
   readonly allowSetDown: boolean;
 }
 
-export interface PlanFiles {
+export interface PlanFiles extends PlanWriters {
   readonly engine: 'files';
   readonly database: string;
   readonly host: HostName;

@@ -54,10 +54,12 @@ export interface NotBack {
 }
 
 /**
- * complete: all steps done, the set published, all back. failed, cancelled: all is back, there is no set.
- * not-back: something is not as it was found. no-go, already-ran, refused: nothing was changed.
+ * complete: all steps done, the set published, all back. incomplete: back in time, before the copies were done, no set.
+ * failed, cancelled: all is back, there is no set.
+ * not-back: something is not as it was found. no-go, already-ran: nothing was changed.
  */
-export type Outcome = 'complete' | 'failed' | 'cancelled' | 'not-back' | 'no-go' | 'already-ran';
+export type Outcome =
+  'complete' | 'incomplete' | 'failed' | 'cancelled' | 'not-back' | 'no-go' | 'already-ran';
 
 export interface Report {
   readonly site: string;

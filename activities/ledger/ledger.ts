@@ -221,31 +221,23 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
     journal.close();
   }
 
-  async function attest({
-    ref,
-    since,
-    services,
-  }: {
-    ref: Ref;
-    since: string;
-    services: readonly string[];
-  }): Promise<void> {
+  async function attest({ ref, services }: { ref: Ref; services: readonly string[] }): Promise<void> {
     fence(ref);
-    const { epochAt } = journal.state();
-    if (epochAt !== null && epochAt > since)
-      throw refuse(
-        'NotAtRest',
-        `${host} changed hands at ${epochAt}, after the last writer stopped at ${since}`,
-      );
-    await Promise.all(services.map((service) => attestService(service, since)));
+    await Promise.all(services.map(attestService));
   }
 
-  async function attestService(name: string, since: string): Promise<void> {
+  async function attestService(name: string): Promise<void> {
+    const { epochAt } = journal.state();
     const entry = openEntries(journal.state()).find(
       ({ change }) => change.kind === 'service-stopped' && change.service === name,
     );
-    if (entry?.service == null || entry.endedAt === null || entry.endedAt > since)
-      throw refuse('NotAtRest', `${name} on ${host} was not held stopped from ${since} on`);
+    if (entry?.service == null || entry.endedAt === null)
+      throw refuse('NotAtRest', `${name} on ${host} is not held stopped by this run`);
+    if (epochAt !== null && epochAt > entry.intentAt)
+      throw refuse(
+        'NotAtRest',
+        `${host} changed hands at ${epochAt}, after ${name} was stopped at ${entry.endedAt}`,
+      );
     const [state, instance] = await Promise.all([
       world.stateOf(entry.service),
       world.instanceOf(entry.service),

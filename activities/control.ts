@@ -1,0 +1,57 @@
+import type { ControlActivities, ResolvedPlan, SiteInfo } from '../model/activities.ts';
+import type { Report } from '../model/progress.ts';
+import { ApplicationFailure } from '@temporalio/common';
+import { resolvePlan } from '../config/plan.ts';
+import { loadSites, type SiteFolder } from '../config/sites.ts';
+
+export interface ControlDeps {
+  /** A folder of site files, or one file; read again at each question. */
+  readonly sites: string;
+  readonly searchAttributes: () => Promise<readonly string[]>;
+  readonly onReport: (report: Report) => Promise<void>;
+}
+
+/** What belongs to no host: plans, and what is told to people. Bad input fails for good, with what is known. */
+export function createControlActivities({
+  sites,
+  searchAttributes,
+  onReport,
+}: ControlDeps): ControlActivities {
+  return {
+    async resolvePlan({ site, ...input }): Promise<ResolvedPlan> {
+      const folder = await loadSites(sites);
+      const registered = await searchAttributes();
+      return forGood(() => ({ plan: resolvePlan(folder.get(site), input), searchAttributes: registered }));
+    },
+    async listSites() {
+      const folder = await loadSites(sites);
+      return folder.all().map(infoOf);
+    },
+    writeReport: onReport,
+  };
+}
+
+function infoOf({ site, digest, file }: ReturnType<SiteFolder['all']>[number]): SiteInfo {
+  return {
+    site: site.site,
+    file,
+    digest,
+    hosts: site.hosts,
+    procedures: Object.keys(site.procedures),
+    stores: Object.fromEntries(
+      Object.entries(site.stores).map(([name, { keeper, shared }]) => [name, { keeper, shared }]),
+    ),
+  };
+}
+
+function forGood<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw ApplicationFailure.create({
+      message: error instanceof Error ? error.message : 'unknown',
+      type: error instanceof Error ? error.name : 'Error',
+      nonRetryable: true,
+    });
+  }
+}

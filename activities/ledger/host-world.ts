@@ -1,0 +1,72 @@
+import type { Site } from '../../model/site.ts';
+import { observeBalancer, restoreBalancer, stopBalancer } from '../mongodb/balancer.ts';
+import { checkGuard } from '../mongodb/guard.ts';
+import { waitUntilMemberReady } from '../mongodb/readiness.ts';
+import { createDriver } from '../services/drivers.ts';
+import { isDown } from '../services/driver.ts';
+import { waitUntilReady } from '../services/readiness.ts';
+import type { HostName } from '../../model/site.ts';
+import { refuse } from './refusals.ts';
+import type { World } from './world.ts';
+
+/** For mongos to say that the balancer is as it was. */
+const balancerMs = 2 * 60_000;
+
+/** The real services and the real balancer of this host. */
+export function createHostWorld(site: Site, host: HostName): World {
+  return {
+    async observe(service) {
+      const { state, since, instance, detail, dragged } = await createDriver(service).observe();
+      if (state === 'unknown' || state === 'stopping')
+        throw refuse('NotUnderstood', `a service of ${host} is in no state to be held: ${state}: ${detail}`);
+      return {
+        kind: 'service',
+        state: isDown({ state }) ? 'stopped' : 'running',
+        ...(since !== null && { since }),
+        ...(instance !== null && { instance }),
+        dragged,
+      };
+    },
+    async stop(service, { withinMs, signal, by }) {
+      const driver = createDriver(service);
+      await driver.holdDown(by);
+      return driver.stop({ withinMs, signal });
+    },
+    async stateOf(service) {
+      const { state } = await createDriver(service).observe();
+      if (isDown({ state })) return 'stopped';
+      return state === 'running' ? 'running' : 'between';
+    },
+    letGo: (service) => createDriver(service).letGo(),
+    async start(name, service, { also, signal }) {
+      const driver = createDriver(service);
+      await driver.start({ also, signal, withinMs: service.readyWithinMs });
+      await waitUntilReady(service, driver, { withinMs: service.readyWithinMs, signal });
+      for (const { database, member } of membersOf(site, host, name))
+        await waitUntilMemberReady(site, database, member, { withinMs: service.readyWithinMs, signal });
+    },
+    instanceOf: async (service) => (await createDriver(service).observe()).instance,
+    guard: (guard, options) => checkGuard(site, guard, options),
+    balancer: {
+      observe: (database) => observeBalancer(site, database),
+      stop: (database, options) => stopBalancer(site, database, options),
+      restore: (database, found, { signal }) =>
+        restoreBalancer(site, database, found, { untilMs: Date.now() + balancerMs, signal }),
+    },
+  };
+}
+
+/** A service that is a database's member is ready when the database says so. */
+function membersOf(
+  site: Site,
+  host: HostName,
+  service: string,
+): readonly { database: string; member: string }[] {
+  return Object.entries(site.databases).flatMap(([database, { engine }]) =>
+    engine.kind !== 'mongodb'
+      ? []
+      : Object.entries(engine.members)
+          .filter(([, member]) => member.host === host && member.service === service)
+          .map(([member]) => ({ database, member })),
+  );
+}

@@ -1,0 +1,130 @@
+import { access, constants } from 'node:fs/promises';
+import type { PreflightActivities, PreflightInput } from '../../model/activities.ts';
+import type { Plan } from '../../model/plan.ts';
+import type { Check } from '../../model/progress.ts';
+import type { HostName, Site } from '../../model/site.ts';
+import type { Journal } from '../ledger/journal.ts';
+import { PROTOCOL } from '../ledger/ledger.ts';
+import { openEntries } from '../ledger/records.ts';
+import { checkMongodb } from '../mongodb/checks.ts';
+import { checkStore } from '../stores/checks.ts';
+import { checkService } from './services.ts';
+import { runCommand } from '../system/command.ts';
+
+export interface PreflightDeps {
+  readonly site: Site;
+  readonly siteDigest: string;
+  readonly host: HostName;
+  readonly journal: Journal;
+  readonly version: string;
+}
+
+/** Changes nothing; its outcome is a table. */
+export function createPreflightActivities(deps: PreflightDeps): Pick<PreflightActivities, 'preflight'> {
+  const { site, siteDigest, host, version } = deps;
+  return {
+    async preflight(input) {
+      return {
+        host,
+        version,
+        protocol: PROTOCOL,
+        siteDigest,
+        clock: new Date().toISOString(),
+        pid: process.pid,
+        checks: input.plan === null ? [] : await checkPlan(deps, site, input, input.plan),
+      };
+    },
+  };
+}
+
+async function checkPlan(
+  deps: PreflightDeps,
+  site: Site,
+  input: PreflightInput,
+  plan: Plan,
+): Promise<readonly Check[]> {
+  const { host } = deps;
+  const services = (plan.holds[host] ?? [])
+    .filter((hold) => hold.startsWith('service/'))
+    .map((hold) => hold.slice(8));
+  const backups = databasesOf(plan);
+  const copies = backups.length > 0;
+  const stores = Object.keys(plan.stores);
+  const groups = await Promise.all([
+    [journalCheck(deps, input)],
+    ...(copies ? ['tar', 'zstd', 'flock'].map((tool) => toolCheck(host, tool)) : []),
+    ...services.map((service) =>
+      guarded(host, `service ${service}`, () => checkService(site, host, service)),
+    ),
+    ...backups.map(({ database, engine }) =>
+      engine === 'mongodb'
+        ? guarded(host, `database ${database}`, () => checkMongodb(site, database, host))
+        : guarded(host, `database ${database}`, () => checkFiles(site, database, host)),
+    ),
+    ...stores.map((store) => guarded(host, `store ${store}`, () => checkStore(site, store, host, plan))),
+  ]);
+  return groups.flat();
+}
+
+function databasesOf(plan: Plan): readonly { database: string; engine: 'mongodb' | 'files' }[] {
+  const all = (steps: Plan['steps']): readonly { database: string; engine: 'mongodb' | 'files' }[] =>
+    steps.flatMap((step) => {
+      if (step.kind === 'backup') return step.databases;
+      return step.kind === 'parallel' ? step.branches.flatMap((branch) => all(branch.steps)) : [];
+    });
+  return all(plan.steps);
+}
+
+/** A host that another run holds is a no-go; one that this workflow held before is adopted at the claim. */
+function journalCheck({ journal, host }: PreflightDeps, { workflowId }: PreflightInput): Check {
+  const { claim } = journal.state();
+  const subject = 'journal';
+  if (claim === null) return { host, subject, verdict: 'go', detail: 'empty' };
+  if (claim.workflowId === workflowId)
+    return {
+      host,
+      subject,
+      verdict: 'warning',
+      detail: `held by an earlier run of ${workflowId}: its holds will be adopted`,
+    };
+  const open = openEntries(journal.state()).length;
+  return {
+    host,
+    subject,
+    verdict: 'no-go',
+    detail: `held by ${claim.procedure} of ${claim.night} (workflow ${claim.workflowId}), ${open} changes not undone`,
+    hint: `if that run is gone: coldbackup recover --host ${host}`,
+  };
+}
+
+async function toolCheck(host: HostName, tool: string): Promise<readonly Check[]> {
+  return guarded(host, `tool ${tool}`, async () => {
+    const { stdout } = await runCommand([tool, '--version'], { timeoutMs: 10_000 });
+    return [{ host, subject: `tool ${tool}`, verdict: 'go', detail: stdout.split('\n')[0] ?? '' }];
+  });
+}
+
+async function checkFiles(site: Site, database: string, host: HostName): Promise<readonly Check[]> {
+  const engine = site.databases[database]?.engine;
+  if (engine?.kind !== 'files' || engine.host !== host) return [];
+  const subject = `database ${database}`;
+  return Promise.all(
+    engine.roots.map(async (root): Promise<Check> => {
+      await access(root, constants.R_OK);
+      return { host, subject, verdict: 'go', detail: `${root} is readable` };
+    }),
+  );
+}
+
+/** A check that fails says so in its row: the others are still of use. */
+async function guarded(
+  host: HostName,
+  subject: string,
+  check: () => Promise<readonly Check[]>,
+): Promise<readonly Check[]> {
+  try {
+    return await check();
+  } catch (error) {
+    return [{ host, subject, verdict: 'no-go', detail: error instanceof Error ? error.message : 'unknown' }];
+  }
+}

@@ -1,0 +1,100 @@
+import { join } from 'node:path';
+import { Worker } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { createAgentActivities } from '../activities/agent.ts';
+import { attemptSignal, beatEveryMs, beating, progressTeller } from '../activities/beat.ts';
+import { createHostWorld } from '../activities/ledger/host-world.ts';
+import { openJournal } from '../activities/ledger/journal.ts';
+import { lockFile } from '../activities/system/lock.ts';
+import type { AgentActivities } from '../model/activities.ts';
+import type { LoadedSite } from '../config/load.ts';
+import { agentQueue } from '../workflows/messages.ts';
+import { connectPatiently, serverOptions, type Server } from './connection.ts';
+import { version } from './version.ts';
+
+export interface AgentOptions extends Server {
+  readonly loaded: LoadedSite;
+  readonly host: string;
+  /** Of all sites and hosts of this machine. */
+  readonly stateFolder: string;
+  readonly logger: Logger;
+  /** Ends the agent: tasks are given back, running copies go on for the next. */
+  readonly signal: AbortSignal;
+  readonly onReady?: () => void;
+}
+
+/** Where an agent keeps its journal and its lock. */
+export function agentFolder(stateFolder: string, site: string, host: string): string {
+  return join(stateFolder, site, host);
+}
+
+/**
+ * The worker of one host: locks its journal, ends what an earlier agent left running, then polls the task queue of its
+ * site and host only.
+ *
+ * @throws LockedError when another agent of this host is running.
+ */
+export async function runAgent({
+  loaded,
+  host,
+  stateFolder,
+  logger,
+  signal,
+  onReady,
+  ...server
+}: AgentOptions): Promise<void> {
+  const { site, digest } = loaded;
+  const folder = agentFolder(stateFolder, site.site, host);
+  const lock = await lockFile(join(folder, 'lock'), `agent ${site.site}/${host}`);
+  const journal = openJournal(folder);
+  try {
+    const activities = createAgentActivities({
+      ...{ site, siteDigest: digest, host, journal, version },
+      world: createHostWorld(site, host),
+      signal: attemptSignal,
+      heartbeat: progressTeller,
+      warn: (message, fields) => logger.warn(fields, message),
+    });
+    const connection = await connectPatiently(server, logger, signal);
+    const worker = await Worker.create({
+      connection,
+      namespace: serverOptions(server).namespace,
+      taskQueue: agentQueue(site.site, host),
+      activities: allBeating(activities),
+      maxHeartbeatThrottleInterval: beatEveryMs,
+      defaultHeartbeatThrottleInterval: beatEveryMs,
+      shutdownGraceTime: '5s',
+      shutdownForceTime: '15s',
+    });
+    logger.info({ host, queue: agentQueue(site.site, host) }, 'agent ready');
+    onReady?.();
+    await Promise.race([worker.runUntil(aborted(signal)), lockLost(lock.lost, folder)]);
+    await connection.close();
+  } finally {
+    journal.release();
+    await lock.release();
+  }
+}
+
+/** Every activity beats for as long as it runs. */
+function allBeating(activities: AgentActivities): object {
+  return Object.fromEntries(
+    Object.entries(activities).map(([name, activity]: [string, (input: never) => Promise<unknown>]) => [
+      name,
+      (input: never) => beating(() => activity(input)),
+    ]),
+  );
+}
+
+/** Settles when the signal aborts. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+async function lockLost(lost: Promise<void>, folder: string): Promise<never> {
+  await lost;
+  throw new Error(`the lock on ${folder} was lost: another process may own the journal now`);
+}

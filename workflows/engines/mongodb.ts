@@ -1,0 +1,297 @@
+import { ApplicationFailure } from '@temporalio/common';
+import { sleep, workflowInfo } from '@temporalio/workflow';
+import type { MongodbMemberInfo, MongodbTopology } from '../../model/activities.ts';
+import type { MemberGuard, Optime } from '../../model/ledger.ts';
+import type { MongodbSetRecord } from '../../model/manifest.ts';
+import type { PlanMongodb } from '../../model/plan.ts';
+import { agent } from '../agents.ts';
+import { attest, copyTo } from '../copy.ts';
+import { closeScope, makeChange } from '../ledger.ts';
+import { planOf, showNow, type Run } from '../run.ts';
+import type { BackupTarget } from '../steps/backup.ts';
+import { together } from '../together.ts';
+
+const shortMs = 60_000;
+/** For migrations, index builds and transactions under way to end. */
+const gateMs = 30 * 60_000;
+const balancerMs = 10 * 60_000;
+const fingerprintMs = 60 * 60_000;
+/** For durable and majority optimes to reach the marker before a stop. */
+const catchUpMs = 10 * 60_000;
+const electionAttempts = 10;
+
+type ClusterSet = MongodbTopology['sets'][number];
+type Member = PlanMongodb['members'][number];
+
+/** A member that is stopped, with what the manifest needs of it. */
+interface Stopped {
+  readonly set: ClusterSet;
+  readonly member: Member;
+  readonly marker: Optime | null;
+  readonly info: MongodbMemberInfo;
+}
+
+/**
+ * The dance of the shards, as the Vitam runbook has it: balancer off and settled; per shard, at once, the elected
+ * primary found and stopped; when all are stopped, that of the config servers; all copied at once; then each shard
+ * back, then the config servers, then the balancer. The order back is in the positions: the highest goes first.
+ */
+export async function backupMongodb(run: Run, plan: PlanMongodb, target: BackupTarget): Promise<void> {
+  const topology = await askCluster(run, plan).mongodbTopology(here(run, plan));
+  const shards = topology.sets.filter(({ role }) => role !== 'config');
+  const config = topology.sets.filter(({ role }) => role === 'config');
+
+  if (topology.topology === 'sharded') await stopBalancer(run, plan, target);
+  await passGate(run, plan, target);
+  const markers = new Map(
+    await Promise.all(topology.sets.map(async (set) => [set.set, await mark(run, plan, set)] as const)),
+  );
+
+  // One-member sets go down wholly: config servers must be back before the shards that ask them.
+  const [shardPlace, configPlace] = plan.allowSetDown ? [1, 2] : [2, 1];
+  const stopAll = (sets: readonly ClusterSet[], place: number) =>
+    together(
+      sets.map(
+        (set) => () => stopElected(run, plan, target, set, `${target.scope}/${place}/${set.set}`, markers),
+      ),
+    );
+  const stopped = [...(await stopAll(shards, shardPlace)), ...(await stopAll(config, configPlace))];
+
+  const [, fingerprints] = await together<unknown>([
+    () => together(stopped.map((one) => () => copyMember(run, plan, target, one))),
+    () => together(stopped.map((one) => () => fingerprint(run, plan, one))),
+    () => together(stopped.map((one) => () => assertNoWriter(run, plan, one))),
+  ]);
+  await attest(
+    run,
+    plan,
+    stopped.map(({ member }) => ({ service: member.service, hosts: [member.host] })),
+  );
+  await closeScope(run, target.scope);
+
+  const prints = fingerprints as readonly (Readonly<Record<string, unknown>> | null)[];
+  run.databases.push({
+    engine: 'mongodb',
+    database: plan.database,
+    topology: topology.topology,
+    shards: topology.shards,
+    balancer: topology.balancer,
+    sets: stopped.map((one, index) => setRecord(plan, one, prints[index] ?? null)),
+  });
+}
+
+async function stopBalancer(run: Run, plan: PlanMongodb, target: BackupTarget): Promise<void> {
+  const { database } = plan;
+  const done = showNow(run, `${target.scope}/balancer`, {
+    step: target.step,
+    text: `stopping the balancer of ${database}`,
+    until: null,
+    then: null,
+  });
+  await makeChange(run, {
+    host: clusterHost(plan),
+    position: `${target.scope}/0`,
+    change: { kind: 'balancer-stopped', database },
+    withinMs: balancerMs,
+    step: target.step,
+  }).finally(done);
+}
+
+async function passGate(run: Run, plan: PlanMongodb, target: BackupTarget): Promise<void> {
+  const until = new Date(Date.now() + gateMs).toISOString();
+  const done = showNow(run, `${target.scope}/gate`, {
+    step: target.step,
+    text: `waiting until nothing is in flight in ${plan.database}`,
+    until,
+    then: 'fail: all is brought back',
+  });
+  await askCluster(run, plan, gateMs + shortMs)
+    .mongodbGate({ ...here(run, plan), until })
+    .finally(done);
+}
+
+/** On the elected primary of the set, wherever it is by now. null: a standalone server has no oplog. */
+async function mark(run: Run, plan: PlanMongodb, set: ClusterSet): Promise<Optime | null> {
+  if (set.role === 'standalone') return null;
+  const note = `coldbackup ${workflowInfo().workflowId} ${workflowInfo().runId}`;
+  for (let attempt = 0; attempt < electionAttempts; attempt++) {
+    const primary = await findPrimary(run, plan, set);
+    if (primary !== null) {
+      const { marker } = await ask(run, primary, `mark ${set.set}`).mongodbMark({
+        ...of(run, plan, primary),
+        note,
+      });
+      if (marker !== null) return marker;
+    }
+    await sleep(1_000, { summary: `${set.set}: no primary to mark` });
+  }
+  throw ApplicationFailure.nonRetryable(
+    `${set.set} had no primary to mark in ${electionAttempts} attempts`,
+    'NoPrimary',
+  );
+}
+
+/** Finds the member and stops it; if the primary moved in between, this set alone is done again. */
+async function stopElected(
+  run: Run,
+  plan: PlanMongodb,
+  target: BackupTarget,
+  set: ClusterSet,
+  position: string,
+  markers: ReadonlyMap<string, Optime | null>,
+): Promise<Stopped> {
+  const marker = markers.get(set.set) ?? null;
+  for (let attempt = 1; attempt <= electionAttempts; attempt++) {
+    const chosen = await choose(run, plan, set);
+    if (chosen !== null) {
+      const { member, role } = chosen;
+      const done = showNow(run, position, {
+        step: target.step,
+        text: `stopping ${member.name}, ${role} of ${set.set}`,
+        until: null,
+        then: null,
+      });
+      const info = await ask(run, member, `describe ${member.name}`).mongodbDescribe(of(run, plan, member));
+      const guard: MemberGuard = {
+        kind: 'mongodb-member',
+        database: plan.database,
+        member: member.name,
+        role,
+        ...(marker && { marker }),
+      };
+      const { outcome } = await makeChange(run, {
+        host: member.host,
+        position: `${position}/${attempt}`,
+        change: { kind: 'service-stopped', service: member.service, guard },
+        withinMs: catchUpMs + member.stopWithinMs,
+        step: target.step,
+      }).finally(done);
+      if (outcome === 'done') return { set, member, marker, info };
+    }
+    await sleep(1_000, { summary: `${set.set}: the primary moved` });
+  }
+  throw ApplicationFailure.nonRetryable(
+    `the primary of ${set.set} moved ${electionAttempts} times`,
+    'NoPrimary',
+  );
+}
+
+async function choose(
+  run: Run,
+  plan: PlanMongodb,
+  set: ClusterSet,
+): Promise<{ member: Member; role: MemberGuard['role'] } | null> {
+  const members = membersOf(plan, set);
+  const [only] = members;
+  if (set.role === 'standalone') return only === undefined ? null : { member: only, role: 'standalone' };
+  const primary = await findPrimary(run, plan, set);
+  if (primary === null) return null;
+  if (plan.from === 'primary' || members.length === 1) return { member: primary, role: 'primary' };
+  const secondary = members.find(({ name }) => name !== primary.name);
+  return secondary === undefined ? null : { member: secondary, role: 'secondary' };
+}
+
+/** Any member that answers knows who is elected. */
+async function findPrimary(run: Run, plan: PlanMongodb, set: ClusterSet): Promise<Member | null> {
+  const members = membersOf(plan, set);
+  const errors: unknown[] = [];
+  for (const member of members) {
+    try {
+      const { primary } = await ask(run, member, `who is primary of ${set.set}`).mongodbPrimary(
+        of(run, plan, member),
+      );
+      return members.find(({ name }) => name === primary) ?? null;
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  throw errors[0];
+}
+
+async function copyMember(
+  run: Run,
+  plan: PlanMongodb,
+  target: BackupTarget,
+  { set, member }: Stopped,
+): Promise<void> {
+  await copyTo(run, target, {
+    host: member.host,
+    source: { kind: 'mongodb-member', database: plan.database, member: member.name },
+    artifact: artifactOf(plan, set),
+  });
+}
+
+/** On another member, which still runs: inside the downtime nothing is read twice. */
+async function fingerprint(
+  run: Run,
+  plan: PlanMongodb,
+  { set, member, marker }: Stopped,
+): Promise<Readonly<Record<string, unknown>> | null> {
+  const other = membersOf(plan, set).find(({ name }) => name !== member.name);
+  if (other === undefined) return null;
+  return ask(run, other, `fingerprint of ${set.set}`, fingerprintMs).mongodbFingerprint({
+    ...of(run, plan, other),
+    marker,
+  });
+}
+
+/** Stopping a primary does not stop writes: the set elects another. */
+async function assertNoWriter(run: Run, plan: PlanMongodb, { set, member, marker }: Stopped): Promise<void> {
+  const other = membersOf(plan, set).find(({ name }) => name !== member.name);
+  if (other === undefined || marker === null) return;
+  const writes = await ask(run, other, `did anybody write to ${set.set}`).mongodbWritesSince({
+    ...of(run, plan, other),
+    marker,
+  });
+  if (writes.length > 0)
+    throw ApplicationFailure.nonRetryable(
+      `${set.set} was written to after its last known writer stopped: ${writes.slice(0, 5).join('; ')}; name the writer in used-by and stop it`,
+      'NotAtRest',
+    );
+}
+
+function setRecord(
+  plan: PlanMongodb,
+  { set, member, marker, info }: Stopped,
+  print: MongodbSetRecord['fingerprint'],
+): MongodbSetRecord {
+  return {
+    ...info,
+    set: set.set,
+    role: set.role,
+    member: member.name,
+    artifact: artifactOf(plan, set),
+    marker,
+    fingerprint: print,
+  };
+}
+
+function artifactOf({ database }: PlanMongodb, { set }: ClusterSet): string {
+  return `${database}/${set.replaceAll(/[^\w.-]/g, '_')}.tar.zst`;
+}
+
+function membersOf(plan: PlanMongodb, set: ClusterSet): readonly Member[] {
+  return plan.members.filter(({ name }) => set.members.includes(name));
+}
+
+function ask(run: Run, { host }: Member, summary: string, withinMs = shortMs) {
+  return agent(planOf(run).site, host, { summary, withinMs });
+}
+
+function askCluster(run: Run, plan: PlanMongodb, withinMs = shortMs) {
+  return agent(planOf(run).site, clusterHost(plan), { summary: `cluster ${plan.database}`, withinMs });
+}
+
+function clusterHost({ mongosHost, members, database }: PlanMongodb): string {
+  const host = mongosHost ?? members[0]?.host;
+  if (host === undefined) throw ApplicationFailure.nonRetryable(`${database} has no members`, 'UnknownName');
+  return host;
+}
+
+function here(run: Run, { database }: PlanMongodb) {
+  return { site: planOf(run).site, database };
+}
+
+function of(run: Run, plan: PlanMongodb, { name }: Member) {
+  return { ...here(run, plan), member: name };
+}

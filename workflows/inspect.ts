@@ -1,0 +1,153 @@
+import { ApplicationFailure } from '@temporalio/common';
+import type { LedgerView, SiteInfo } from '../model/activities.ts';
+import type { Manifest, SetRef, SetSummary, Verification } from '../model/manifest.ts';
+import type { Plan } from '../model/plan.ts';
+import type { Check } from '../model/progress.ts';
+import { agent, control } from './agents.ts';
+import { messageOf } from './ledger.ts';
+import type { ProcedureInput } from './messages.ts';
+import { askHost, checkAll } from './preflight.ts';
+import { nowInstant } from './run.ts';
+
+/** Questions that need control or agents, as small workflows: they change nothing (but for a store's token). */
+
+const shortMs = 60_000;
+/** Reading a set again, byte by byte. */
+const verifyMs = 24 * 60 * 60_000;
+
+export interface PlanAnswer {
+  readonly plan: Plan;
+  readonly checks: readonly Check[];
+}
+
+/** `coldbackup plan`: the resolved plan and its go/no-go table. */
+export async function plan(input: ProcedureInput): Promise<PlanAnswer> {
+  const { site, procedure, upBy } = input;
+  const resolved = await control('resolve the plan').resolvePlan({
+    ...{ site, procedure, startedAt: nowInstant(), preview: true },
+    ...(upBy !== undefined && { upBy }),
+  });
+  return { plan: resolved.plan, checks: await checkAll(resolved.plan) };
+}
+
+export interface HostAnswer {
+  readonly host: string;
+  readonly alive: boolean;
+  readonly version: string | null;
+  readonly digest: 'same' | 'differs' | null;
+  /** Milliseconds that the clock is known to be off; below the time of an answer it reads 0. */
+  readonly clockOffMs: number | null;
+  readonly error: string | null;
+}
+
+/** `coldbackup hosts`: who is there. */
+export async function hosts({ site }: { site: string }): Promise<readonly HostAnswer[]> {
+  const info = await siteInfo(site);
+  return Promise.all(
+    info.hosts.map(async (host): Promise<HostAnswer> => {
+      try {
+        const { report, skewMs } = await askHost(site, host, null);
+        const digest = report.siteDigest === info.digest ? 'same' : 'differs';
+        return { host, alive: true, version: report.version, digest, clockOffMs: skewMs, error: null };
+      } catch (error) {
+        return { host, alive: false, version: null, digest: null, clockOffMs: null, error: messageOf(error) };
+      }
+    }),
+  );
+}
+
+export interface LedgerAnswer {
+  readonly host: string;
+  readonly view: LedgerView | null;
+  readonly error: string | null;
+}
+
+/** `coldbackup ledger`: what is down on each host, and for whom, from the journals. */
+export async function ledger({ site }: { site: string }): Promise<readonly LedgerAnswer[]> {
+  const info = await siteInfo(site);
+  return Promise.all(
+    info.hosts.map(async (host): Promise<LedgerAnswer> => {
+      try {
+        const view = await agent(site, host, { summary: 'read the journal', withinMs: shortMs }).readLedger({
+          site,
+          host,
+        });
+        return { host, view, error: null };
+      } catch (error) {
+        return { host, view: null, error: messageOf(error) };
+      }
+    }),
+  );
+}
+
+/** `coldbackup sets`: what the stores hold, newest first. */
+export async function sets({
+  site,
+  procedure,
+}: {
+  site: string;
+  procedure?: string;
+}): Promise<readonly SetSummary[]> {
+  const info = await siteInfo(site);
+  const lists = await Promise.all(
+    Object.entries(info.stores).map(([store, { keeper }]) =>
+      agent(site, keeper, { summary: `list ${store}`, withinMs: shortMs }).listSets({
+        ...{ site, store },
+        ...(procedure !== undefined && { procedure }),
+      }),
+    ),
+  );
+  return lists.flat().sort((a, b) => b.publishedAt.localeCompare(a.publishedAt));
+}
+
+/** `coldbackup sets show`. */
+export async function setShow(input: { site: string; store: string; set: SetRef }): Promise<Manifest> {
+  const keeper = await keeperOf(input.site, input.store);
+  return agent(input.site, keeper, { summary: `show ${input.set.id}`, withinMs: shortMs }).showSet(input);
+}
+
+/** `coldbackup sets verify`: every host reads again what it can see of the set. */
+export async function setVerify(input: {
+  site: string;
+  store: string;
+  set: SetRef;
+}): Promise<readonly Verification[]> {
+  const { site, store, set } = input;
+  const info = await siteInfo(site);
+  const manifest = await setShow(input);
+  const shared = info.stores[store]?.shared ?? true;
+  const keeper = await keeperOf(site, store);
+  const readers = shared ? [keeper] : [...new Set(manifest.artifacts.map(({ host }) => host))];
+  return Promise.all(
+    readers.map((host) =>
+      agent(site, host, { summary: `verify ${set.id}`, withinMs: verifyMs }).verifySet({
+        site,
+        store,
+        set,
+        manifest,
+      }),
+    ),
+  );
+}
+
+async function siteInfo(site: string): Promise<SiteInfo> {
+  const sites = await control('list sites').listSites();
+  const info = sites.find((one) => one.site === site);
+  if (info === undefined)
+    throw ApplicationFailure.nonRetryable(
+      `unknown site "${site}"; control serves: ${sites.map((one) => one.site).join(', ') || 'none'}`,
+      'UnknownName',
+    );
+  return info;
+}
+
+async function keeperOf(site: string, store: string): Promise<string> {
+  const { stores } = await siteInfo(site);
+  const keeper = stores[store]?.keeper;
+  if (keeper === undefined)
+    throw ApplicationFailure.nonRetryable(
+      `unknown store "${store}"; ${site} has: ${Object.keys(stores).join(', ') || 'none'}`,
+      'UnknownName',
+    );
+  return keeper;
+}

@@ -1,0 +1,247 @@
+import { CancellationScope, log, sleep, workflowInfo } from '@temporalio/workflow';
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  rootCause,
+  TimeoutFailure,
+  TimeoutType,
+} from '@temporalio/common';
+import {
+  undoOrder,
+  walkUndo,
+  type Change,
+  type ChangeResult,
+  type Entry,
+  type Ref,
+} from '../model/ledger.ts';
+import type { NotBack } from '../model/progress.ts';
+import type { HostName } from '../model/site.ts';
+import { agent } from './agents.ts';
+import { nowInstant, planOf, showNow, type Run } from './run.ts';
+
+/** Until the journal took the intent, over what the change itself needs. */
+const allowanceMs = 60_000;
+/** What nobody gave a `ready.within` for: balancer, settling of a stop. */
+const undoAllowanceMs = 3 * 60_000;
+const firstPauseMs = 5_000;
+const longestPauseMs = 60_000;
+
+export interface WantedChange {
+  readonly host: HostName;
+  /** Under the step's id, see undoOrder. */
+  readonly position: string;
+  readonly change: Change;
+  readonly withinMs: number;
+  readonly step: string;
+}
+
+/** Asks a host to alter one thing; the agent journals it before it acts. */
+export async function makeChange(run: Run, wanted: WantedChange): Promise<ChangeResult> {
+  const { host, position, change, withinMs } = wanted;
+  const allMs = withinMs + allowanceMs;
+  const { applyChange } = agent(planOf(run).site, host, {
+    summary: nameOf(change),
+    withinMs: allMs,
+    allWithinMs: allMs + allowanceMs,
+  });
+  const ref = refOf(run, host);
+  const notAfter = new Date(Date.now() + allMs).toISOString();
+  const id = `${position}@${host}`;
+  const result = await applyChange({ ref, id, position, change, notAfter });
+  if (result.outcome === 'done' && result.found.kind === 'service' && change.kind === 'service-stopped')
+    noteDown(run, change.service, wanted, result.found.state);
+  return result;
+}
+
+export function refOf(run: Run, host: HostName): Ref {
+  const ref = run.refs.get(host);
+  if (ref === undefined)
+    throw ApplicationFailure.nonRetryable(`host ${host} is not claimed by this run`, 'Fenced');
+  return ref;
+}
+
+/**
+ * Brings back what was changed under `scope` before the night is over. A scope that cannot be closed wholly ends the
+ * run: nothing further is changed, and bringing back goes on at the end.
+ */
+export async function closeScope(run: Run, scope: string): Promise<void> {
+  const sealed = await Promise.all(
+    [...run.refs].map(([host, ref]) =>
+      agent(planOf(run).site, host, { summary: `close ${scope}`, withinMs: allowanceMs }).sealScope({
+        ref,
+        scope,
+      }),
+    ),
+  );
+  const failures: NotBack[] = [];
+  await walkUndo(undoOrder(sealed.flat()), async (entry) => {
+    const failure = await undoEntry(run, entry, 3);
+    if (failure !== null) failures.push(failure);
+  });
+  if (failures.length > 0)
+    throw ApplicationFailure.nonRetryable(
+      `step ${scope} could not be closed: ${failures.map(({ what, host, why }) => `${what} on ${host}: ${why}`).join('; ')}`,
+      'ScopeOpen',
+    );
+}
+
+/** Undo, always: in rounds, from the journals, until everything is as it was found or the hard limit has passed. */
+export function bringBack(run: Run, why: string): Promise<void> {
+  return CancellationScope.nonCancellable(async () => {
+    let hosts = [...run.asked].sort();
+    for (let round = 0; hosts.length > 0; round++) {
+      if (round > 0) {
+        if (Date.now() > Date.parse(planOf(run).hardLimit)) return;
+        const done = showNow(run, 'undo', {
+          step: 'bring-back',
+          text: `round ${round + 1} for ${hosts.join(', ')}`,
+          until: planOf(run).hardLimit,
+          then: 'the journals keep the rest',
+        });
+        await sleep(Math.min(firstPauseMs * 2 ** (round - 1), longestPauseMs), {
+          summary: `bring-back: pause before round ${round + 1}`,
+        });
+        done();
+      }
+      hosts = await bringBackOnce(run, hosts, why);
+    }
+  });
+}
+
+/** One round; returns the hosts that are still to be brought back. */
+async function bringBackOnce(run: Run, hosts: readonly HostName[], why: string): Promise<HostName[]> {
+  const notBack: NotBack[] = [];
+  const aside = new Set<HostName>();
+  const entries = await Promise.all(
+    hosts.map((host) =>
+      takeOver(run, host, why).catch((error: unknown) => {
+        aside.add(host);
+        notBack.push({ id: '', what: 'this host', host, why: messageOf(error) });
+        return [];
+      }),
+    ),
+  );
+  await walkUndo(undoOrder(entries.flat()), async (entry) => {
+    const failure = aside.has(entry.host)
+      ? { ...placeOf(entry), why: 'the host does not answer' }
+      : await undoEntry(run, entry, 1);
+    if (failure === null) return;
+    if (failure.why.startsWith(noAnswer)) aside.add(entry.host);
+    notBack.push(failure);
+  });
+  const left = [...new Set(notBack.map(({ host }) => host))];
+  await Promise.all(
+    hosts
+      .filter((host) => !left.includes(host))
+      .map((host) =>
+        releaseHost(run, host).catch((error: unknown) => {
+          left.push(host);
+          notBack.push({ id: '', what: 'the claim', host, why: messageOf(error) });
+        }),
+      ),
+  );
+  run.notBack = notBack;
+  for (const [key, { host }] of run.down) if (!left.includes(host)) run.down.delete(key);
+  return left.sort();
+}
+
+/** A host that was asked for a claim may hold it although no answer came: its journal tells. */
+async function takeOver(run: Run, host: HostName, why: string): Promise<readonly Entry[]> {
+  const { site, siteDigest } = planOf(run);
+  const short = agent(site, host, { summary: 'take over to bring back', withinMs: allowanceMs, attempts: 2 });
+  let ref = run.refs.get(host);
+  if (ref === undefined) {
+    const { held } = await short.readLedger({ site, host });
+    if (held?.workflowId !== workflowInfo().workflowId) return [];
+    ref = { site, host, siteDigest, journal: held.journal, epoch: held.epoch };
+  }
+  const { journal, epoch } = ref;
+  const taken = await short.takeOver({ site, host, journal, epoch, by: `run ${workflowInfo().runId}`, why });
+  run.refs.set(host, { ...ref, epoch: taken.epoch });
+  return taken.entries;
+}
+
+async function releaseHost(run: Run, host: HostName): Promise<void> {
+  const ref = run.refs.get(host);
+  if (ref === undefined) return;
+  await agent(planOf(run).site, host, { summary: 'release', withinMs: allowanceMs }).release({ ref });
+  run.refs.delete(host);
+}
+
+async function undoEntry(run: Run, entry: Entry, attempts: number): Promise<NotBack | null> {
+  const { site } = planOf(run);
+  const what = `undo: ${nameOf(entry.change)}`;
+  const done = showNow(run, `undo ${entry.id}@${entry.host}`, {
+    step: 'bring-back',
+    text: `${entry.host}: ${what}`,
+    until: null,
+    then: null,
+  });
+  try {
+    const withinMs = undoWithinMs(run, entry);
+    await agent(site, entry.host, { summary: what, withinMs, attempts }).undoChange({
+      ref: refOf(run, entry.host),
+      id: entry.id,
+    });
+    noteUp(run, entry);
+    return null;
+  } catch (error) {
+    log.warn('a change could not be undone', { id: entry.id, host: entry.host, error: messageOf(error) });
+    return { ...placeOf(entry), why: messageOf(error) };
+  } finally {
+    done();
+  }
+}
+
+/** A change gets its service's `ready.within`, after its stop was waited out. */
+function undoWithinMs(run: Run, { change }: Entry): number {
+  const timing = change.kind === 'service-stopped' ? planOf(run).timing[change.service] : undefined;
+  return (timing === undefined ? 0 : timing.stopWithinMs + timing.readyWithinMs) + undoAllowanceMs;
+}
+
+function placeOf(entry: Entry): Omit<NotBack, 'why'> {
+  return { id: entry.id, what: nameOf(entry.change), host: entry.host };
+}
+
+function nameOf(change: Change): string {
+  return change.kind === 'service-stopped'
+    ? `stop ${change.service}`
+    : `stop the balancer of ${change.database}`;
+}
+
+function noteDown(
+  run: Run,
+  service: string,
+  { host, step }: WantedChange,
+  found: 'running' | 'stopped',
+): void {
+  const key = `${service}@${host}`;
+  run.found.set(key, found);
+  if (found === 'running') run.down.set(key, { service, host, since: nowInstant(), step });
+}
+
+function noteUp(run: Run, { change, host }: Entry): void {
+  if (change.kind !== 'service-stopped') return;
+  const key = `${change.service}@${host}`;
+  const down = run.down.get(key);
+  const downMs = down === undefined ? 0 : Date.now() - Date.parse(down.since);
+  const before = run.downtimes.get(key)?.downMs ?? 0;
+  run.downtimes.set(key, {
+    service: change.service,
+    host,
+    downMs: before + downMs,
+    found: run.found.get(key) ?? 'running',
+  });
+  run.down.delete(key);
+}
+
+const noAnswer = 'no answer';
+
+/** What went wrong, for people: the agent's own words where there are any. */
+export function messageOf(error: unknown): string {
+  if (error instanceof ActivityFailure && error.cause instanceof TimeoutFailure)
+    return error.cause.timeoutType === TimeoutType.SCHEDULE_TO_START
+      ? `${noAnswer}: no agent took up ${error.activityType}; is it running, and does it reach Temporal?`
+      : `${error.activityType} timed out (${error.cause.timeoutType ?? 'unknown'})`;
+  return rootCause(error) ?? String(error);
+}

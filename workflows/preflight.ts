@@ -1,0 +1,150 @@
+import { ApplicationFailure } from '@temporalio/common';
+import { workflowInfo } from '@temporalio/workflow';
+import type { HostReport } from '../model/activities.ts';
+import type { Instant, Plan } from '../model/plan.ts';
+import type { Check } from '../model/progress.ts';
+import type { HostName } from '../model/site.ts';
+import { agent } from './agents.ts';
+import { messageOf } from './ledger.ts';
+import { nowInstant, planOf, type Run } from './run.ts';
+
+/** Clocks further apart than this make instants in journals and refusals of late calls unreliable. */
+const clockSkewMs = 5_000;
+const withinMs = 2 * 60_000;
+
+/** Every host at once; changes nothing. One no-go ends the run before anything is stopped. */
+export async function preflight(run: Run): Promise<void> {
+  run.checks = await checkAll(planOf(run));
+  run.warnings.push(
+    ...run.checks
+      .filter(({ verdict }) => verdict === 'warning')
+      .map(({ host, subject, detail }) => `${host}: ${subject}: ${detail}`),
+  );
+  const noGo = run.checks.filter(({ verdict }) => verdict === 'no-go');
+  if (noGo.length > 0)
+    throw ApplicationFailure.nonRetryable(
+      `no-go: ${noGo.map(({ host, subject, detail }) => `${host}: ${subject}: ${detail}`).join('; ')}`,
+      'NoGo',
+    );
+}
+
+/** The go/no-go table of a plan. */
+export async function checkAll(plan: Plan): Promise<readonly Check[]> {
+  const hosts = await Promise.all(plan.hosts.map((host) => checkHost(plan, host)));
+  const alive = plan.hosts.filter((_, index) => hosts[index]?.every(({ verdict }) => verdict !== 'no-go'));
+  const shared = Object.entries(plan.stores).filter(([, store]) => store.shared);
+  const stores = await Promise.all(
+    shared.map(([name, { keeper }]) => checkShared(plan.site, name, keeper, alive)),
+  );
+  return [timeCheck(plan), ...hosts.flat(), ...stores.flat()];
+}
+
+async function checkHost(plan: Plan, host: HostName): Promise<readonly Check[]> {
+  try {
+    const { report, skewMs } = await askHost(plan.site, host, plan);
+    return [...hostChecks(report, skewMs, plan.siteDigest), ...report.checks];
+  } catch (error) {
+    return [
+      {
+        host,
+        subject: 'agent',
+        verdict: 'no-go',
+        detail: messageOf(error),
+        hint: `start the agent on ${host}: coldbackup agent`,
+      },
+    ];
+  }
+}
+
+/** @returns what the agent says, and how far its clock is from the run's (the time on the way counts for it). */
+export async function askHost(
+  site: string,
+  host: HostName,
+  plan: Plan | null,
+): Promise<{ report: HostReport; skewMs: number }> {
+  const before = Date.now();
+  const report = await agent(site, host, { summary: 'preflight', withinMs, attempts: 2 }).preflight({
+    host,
+    plan,
+    workflowId: workflowInfo().workflowId,
+  });
+  const clock = Date.parse(report.clock);
+  return { report, skewMs: clock < before ? before - clock : Math.max(0, clock - Date.now()) };
+}
+
+function hostChecks(report: HostReport, skewMs: number, siteDigest: string): readonly Check[] {
+  const { host } = report;
+  const checks: Check[] = [
+    {
+      host,
+      subject: 'agent',
+      verdict: 'go',
+      detail: `alive, version ${report.version}, protocol ${report.protocol}`,
+    },
+  ];
+  if (report.siteDigest !== siteDigest)
+    checks.push({
+      host,
+      subject: 'site file',
+      verdict: 'no-go',
+      detail: `differs from control's (${report.siteDigest.slice(0, 12)}, not ${siteDigest.slice(0, 12)})`,
+      hint: 'copy the same site file to every host and restart the agents',
+    });
+  if (skewMs > clockSkewMs)
+    checks.push({
+      host,
+      subject: 'clock',
+      verdict: 'no-go',
+      detail: `${Math.round(skewMs / 1000)} s from the run's clock`,
+      hint: 'synchronise the clocks (chrony, systemd-timesyncd)',
+    });
+  return checks;
+}
+
+/** One agent writes a token, the others read it. */
+async function checkShared(
+  site: string,
+  store: string,
+  keeper: HostName,
+  hosts: readonly HostName[],
+): Promise<readonly Check[]> {
+  if (!hosts.includes(keeper)) return [];
+  const token = { site, store, token: workflowInfo().runId };
+  const on = (host: HostName) =>
+    agent(site, host, { summary: `store ${store}: is it shared?`, withinMs, attempts: 2 });
+  const subject = `store ${store}`;
+  try {
+    await on(keeper).writeStoreToken(token);
+    const seen = await Promise.all(
+      hosts.map(async (host) => ({ host, sees: await on(host).readStoreToken(token) })),
+    );
+    await on(keeper).removeStoreToken(token);
+    return seen.map(({ host, sees }): Check =>
+      sees
+        ? { host, subject, verdict: 'go', detail: `shared: sees what ${keeper} writes` }
+        : {
+            host,
+            subject,
+            verdict: 'no-go',
+            detail: `does not see what ${keeper} writes`,
+            hint: 'is the share mounted? or say shared: false',
+          },
+    );
+  } catch (error) {
+    return [{ host: keeper, subject, verdict: 'no-go', detail: messageOf(error) }];
+  }
+}
+
+function timeCheck(plan: Plan): Check {
+  const now: Instant = nowInstant();
+  const last = plan.restartAt ?? plan.upBy;
+  return last <= now
+    ? {
+        host: '-',
+        subject: 'window',
+        verdict: 'no-go',
+        detail: `it is past ${last}`,
+        hint: 'start again with --up-by',
+      }
+    : { host: '-', subject: 'window', verdict: 'go', detail: `up by ${plan.upBy}` };
+}

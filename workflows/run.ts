@@ -1,0 +1,181 @@
+import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import type { Ref } from '../model/ledger.ts';
+import type { Artifact, DatabaseRecord, SetRef, StepRecord } from '../model/manifest.ts';
+import type { Instant, Plan, PlanStep } from '../model/plan.ts';
+import type {
+  Check,
+  DownService,
+  NotBack,
+  NowItem,
+  Phase,
+  Progress,
+  Report,
+  ServiceDowntime,
+} from '../model/progress.ts';
+import type { HostName } from '../model/site.ts';
+import { searchAttributes, type ProcedureInput } from './messages.ts';
+
+/** All that a run knows. The journals on the hosts are the truth; this is what it tells people, and what it asked for. */
+export interface Run {
+  readonly input: ProcedureInput;
+  readonly startedAt: Instant;
+  plan: Plan | null;
+  registered: readonly string[];
+  phase: Phase;
+  /** A claim was asked for: the host may hold something even where no answer came. */
+  readonly asked: Set<HostName>;
+  readonly refs: Map<HostName, Ref>;
+  readonly found: Map<string, 'running' | 'stopped'>;
+  readonly steps: Map<string, StepState>;
+  readonly now: Map<string, NowItem>;
+  readonly down: Map<string, DownService>;
+  readonly downtimes: Map<string, ServiceDowntime>;
+  notBack: readonly NotBack[];
+  readonly artifacts: Artifact[];
+  readonly databases: DatabaseRecord[];
+  readonly sets: Report['sets'][number][];
+  checks: readonly Check[];
+  readonly warnings: string[];
+  report: Report | null;
+}
+
+export interface StepState {
+  readonly step: PlanStep;
+  readonly depth: number;
+  outcome: StepRecord['outcome'] | 'running';
+  startedAt: Instant | null;
+  endedAt: Instant | null;
+  detail?: string;
+}
+
+export function openRun(input: ProcedureInput): Run {
+  return {
+    input,
+    startedAt: nowInstant(),
+    plan: null,
+    registered: [],
+    phase: 'resolve',
+    asked: new Set(),
+    refs: new Map(),
+    found: new Map(),
+    steps: new Map(),
+    now: new Map(),
+    down: new Map(),
+    downtimes: new Map(),
+    notBack: [],
+    artifacts: [],
+    databases: [],
+    sets: [],
+    checks: [],
+    warnings: [],
+    report: null,
+  };
+}
+
+export function nowInstant(): Instant {
+  return new Date(Date.now()).toISOString();
+}
+
+export function planOf(run: Run): Plan {
+  if (run.plan === null) throw new Error('the plan is not resolved yet');
+  return run.plan;
+}
+
+export function setPlan(run: Run, plan: Plan): void {
+  run.plan = plan;
+  run.warnings.push(...plan.warnings);
+  const add = (steps: readonly PlanStep[], depth: number): void => {
+    for (const step of steps) {
+      run.steps.set(step.id, { step, depth, outcome: 'not-reached', startedAt: null, endedAt: null });
+      if (step.kind === 'parallel') for (const branch of step.branches) add(branch.steps, depth + 1);
+    }
+  };
+  add(plan.steps, 0);
+}
+
+export function enter(run: Run, phase: Phase): void {
+  run.phase = phase;
+  const text = { [searchAttributes.site]: run.input.site, [searchAttributes.procedure]: run.input.procedure };
+  const values: Record<string, string> = { ...text, [searchAttributes.phase]: phase };
+  if (run.report !== null) values[searchAttributes.outcome] = run.report.outcome;
+  const known = Object.entries(values).filter(([name]) => run.registered.includes(name));
+  if (known.length > 0)
+    upsertSearchAttributes(
+      known.map(([name, value]) => ({
+        key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD),
+        value,
+      })),
+    );
+  tell(run);
+}
+
+/** Shows what runs now; the details change on such changes only. */
+export function showNow(run: Run, key: string, item: Omit<NowItem, 'since'>): () => void {
+  run.now.set(key, { ...item, since: nowInstant() });
+  tell(run);
+  return () => {
+    run.now.delete(key);
+    tell(run);
+  };
+}
+
+/** `vitam-mongo` and its set: where this run's artifacts go. */
+export function setRefOf(run: Run): SetRef {
+  const { site, procedure, night } = planOf(run);
+  const time = run.startedAt.slice(11, 19).replaceAll(':', '');
+  return { site, procedure, id: `${night}T${time}Z-${workflowInfo().firstExecutionRunId.slice(0, 8)}` };
+}
+
+export function progressOf(run: Run): Progress {
+  const { plan } = run;
+  return {
+    site: run.input.site,
+    procedure: run.input.procedure,
+    phase: run.phase,
+    since: run.startedAt,
+    timezone: plan?.timezone ?? null,
+    night: plan?.night ?? null,
+    restartAt: plan?.restartAt ?? null,
+    upBy: plan?.upBy ?? null,
+    steps: [...run.steps.values()].map(({ step, depth, outcome, ...rest }) => ({
+      ...rest,
+      id: step.id,
+      label: step.label,
+      depth,
+      state: outcome === 'running' && run.now.get(step.id)?.until ? 'waiting' : outcome,
+    })),
+    now: [...run.now.values()],
+    down: [...run.down.values()],
+    notBack: run.notBack,
+    warnings: run.warnings,
+    report: run.report,
+  };
+}
+
+export function stepRecords(run: Run): readonly StepRecord[] {
+  return [...run.steps.values()].map(({ step, outcome, startedAt, endedAt, detail }) => ({
+    id: step.id,
+    label: step.label,
+    outcome: outcome === 'running' ? 'failed' : outcome,
+    startedAt,
+    endedAt,
+    ...(detail !== undefined && { detail }),
+  }));
+}
+
+/** Markdown for the details page of the Temporal UI. */
+function tell(run: Run): void {
+  const now = [...run.now.values()].map(
+    ({ step, text, until, then }) =>
+      `- **${step}** ${text}${until === null ? '' : ` until ${until}`}${then === null ? '' : `, then ${then}`}`,
+  );
+  const plan = run.plan === null ? '' : ` · up by ${run.plan.upBy}`;
+  setCurrentDetails(
+    [
+      `**${run.input.site}/${run.input.procedure}** ${run.phase}${plan}`,
+      ...(now.length > 0 ? now : ['- nothing is being waited for']),
+      `${run.down.size} services down, ${run.notBack.length} not back`,
+    ].join('\n'),
+  );
+}

@@ -1,0 +1,15 @@
+import type { PlanParallel } from '../../model/plan.ts';
+import type { Run } from '../run.ts';
+import { runSteps, type StepResult } from '../steps.ts';
+import { together } from '../together.ts';
+
+export async function parallel(run: Run, step: PlanParallel): Promise<StepResult> {
+  await together(
+    step.branches.map(
+      ({ steps }) =>
+        () =>
+          runSteps(run, steps),
+    ),
+  );
+  return { outcome: 'done' };
+}

@@ -1,0 +1,65 @@
+import { ApplicationFailure, ActivityFailure, TimeoutFailure } from '@temporalio/common';
+import { sleep } from '@temporalio/workflow';
+import type { WaitResult } from '../../model/activities.ts';
+import type { Instant, PlanWait } from '../../model/plan.ts';
+import { agent } from '../agents.ts';
+import { planOf, showNow, type Run } from '../run.ts';
+import type { StepResult } from '../steps.ts';
+
+/** For the agent's answer after `until` has passed. */
+const allowanceMs = 30_000;
+
+export async function wait(run: Run, step: PlanWait): Promise<StepResult> {
+  const text = `waiting for ${describe(step)}`;
+  const then = step.until === null ? null : step.otherwise === 'fail' ? 'fail: all is brought back' : 'go on';
+  const done = showNow(run, step.id, { step: step.id, text, until: step.until ?? clockOf(step), then });
+  try {
+    const { outcome, last } = await observe(run, step);
+    if (outcome === 'reached') return { outcome: 'done', detail: last };
+    if (step.otherwise === 'continue')
+      return { outcome: 'gave-up', detail: `${describe(step)} not reached: ${last}` };
+    throw ApplicationFailure.nonRetryable(
+      `${describe(step)} was not reached until ${step.until ?? ''}: ${last}`,
+      'OutOfTime',
+    );
+  } finally {
+    done();
+  }
+}
+
+async function observe(run: Run, step: PlanWait): Promise<WaitResult> {
+  const { site } = planOf(run);
+  const { for: what } = step;
+  if (what.kind === 'clock') {
+    await sleep(Math.max(0, Date.parse(what.at) - Date.now()), {
+      summary: `step ${step.id}: until ${what.at}`,
+    });
+    return { outcome: 'reached', last: what.at };
+  }
+  const until: Instant = step.until ?? planOf(run).upBy;
+  const withinMs = Math.max(0, Date.parse(until) - Date.now()) + allowanceMs;
+  const { waitForJob, waitForCount } = agent(site, what.host, {
+    summary: `wait for ${describe(step)} until ${until}`,
+    withinMs,
+    allWithinMs: withinMs,
+    attempts: Number.POSITIVE_INFINITY,
+  });
+  try {
+    return what.kind === 'job'
+      ? await waitForJob({ site, job: what.job, beganAfter: what.beganAfter, until })
+      : await waitForCount({ site, count: what.count, reaches: what.reaches, until });
+  } catch (error) {
+    if (error instanceof ActivityFailure && error.cause instanceof TimeoutFailure)
+      return { outcome: 'out-of-time', last: `the agent of ${what.host} did not answer` };
+    throw error;
+  }
+}
+
+function clockOf({ for: what }: PlanWait): Instant | null {
+  return what.kind === 'clock' ? what.at : null;
+}
+
+function describe({ for: what }: PlanWait): string {
+  if (what.kind === 'clock') return what.at;
+  return what.kind === 'job' ? `job ${what.job}` : `${what.count} = ${what.reaches}`;
+}
