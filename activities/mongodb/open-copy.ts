@@ -1,0 +1,193 @@
+import { constants } from 'node:fs';
+import { cp, lstat, mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BSON, MongoClient, type Document } from 'mongodb';
+import type { Optime } from '../../model/ledger.ts';
+import { startProcess, type RunningProcess } from '../system/command.ts';
+import { refusal, trouble } from './errors.ts';
+import { optimeOf, optimeText, reached } from './optime.ts';
+import { poll } from './poll.ts';
+
+export interface OpenCopyOptions {
+  /** The unpacked artifact. It is read, never opened. */
+  readonly archiveDir: string;
+  /** Made by this function: the copy of the copy that is opened. It stays; whoever called removes it. */
+  readonly scratchDir: string;
+  /** How `mongod` is run: the start of its argument vector. Of the version that wrote the files. */
+  readonly command: readonly string[];
+  readonly port: number;
+  /** The set's point, from the manifest. null: of a standalone server, which has no oplog. */
+  readonly marker: Optime | null;
+  /** Longest time for each start, 120 s unless told. */
+  readonly withinMs?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface OpenedCopy {
+  /** On 127.0.0.1 without login. */
+  readonly uri: string;
+  /** Stops it cleanly. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Opens a cold copy of a member as a standalone server. The files of a member hold the data as of its last stable
+ * checkpoint and the oplog up to its stop: a first start replays the oplog, and only when that has reached the marker
+ * is the member's identity (the `local` database, the shard identity) removed. Opened directly, the copy lacks what the
+ * checkpoint lacked; with `local` dropped first, for good.
+ *
+ * https://www.mongodb.com/docs/manual/tutorial/restore-sharded-cluster/
+ */
+export async function openCopy(options: OpenCopyOptions): Promise<OpenedCopy> {
+  const { archiveDir, scratchDir, marker } = options;
+  await refuseUnclean(archiveDir);
+  await mkdir(scratchDir, { recursive: true });
+  await cp(archiveDir, scratchDir, {
+    recursive: true,
+    errorOnExist: true,
+    force: false,
+    preserveTimestamps: true,
+    mode: constants.COPYFILE_FICLONE,
+  });
+  const layout = await layoutOptions(scratchDir);
+  if (marker) {
+    const replay = ['recoverFromOplogAsStandalone=true', 'takeUnstableCheckpointOnShutdown=true'];
+    const replayed = await start(options, layout, replay);
+    await whileRunning(replayed, () =>
+      withClient(replayed.uri, (client) => assertReached(client, marker, archiveDir)),
+    );
+  }
+  const opened = await start(options, layout, ['ttlMonitorEnabled=false']);
+  if (marker) {
+    try {
+      await withClient(opened.uri, forgetCluster);
+    } catch (error) {
+      await opened.stop();
+      throw error;
+    }
+  }
+  return opened;
+}
+
+async function whileRunning(copy: OpenedCopy, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } finally {
+    await copy.stop();
+  }
+}
+
+async function refuseUnclean(archiveDir: string): Promise<void> {
+  const lock = await lstat(join(archiveDir, 'mongod.lock')).catch(() => null);
+  if (lock?.size === 0) return;
+  throw refusal(
+    `${archiveDir} is no cold copy of a mongod: its mongod.lock is ${lock ? 'not empty' : 'not there'}.`,
+  );
+}
+
+/** A mongod refuses files that were laid out with other options than its own. */
+async function layoutOptions(data: string): Promise<readonly string[]> {
+  const storage = BSON.deserialize(await readFile(join(data, 'storage.bson')))['storage'] as Document;
+  const { directoryPerDB, directoryForIndexes } = storage['options'] as Document;
+  return [
+    ...(directoryPerDB === true ? ['--directoryperdb'] : []),
+    ...(directoryForIndexes === true ? ['--wiredTigerDirectoryForIndexes'] : []),
+  ];
+}
+
+async function start(
+  { scratchDir, command, port, signal, withinMs = 120_000 }: OpenCopyOptions,
+  layout: readonly string[],
+  parameters: readonly string[],
+): Promise<OpenedCopy> {
+  const log = `${scratchDir}.log`;
+  const common = ['disableLogicalSessionCacheRefresh=true', 'diagnosticDataCollectionEnabled=false'];
+  const process = startProcess(
+    [
+      ...command,
+      ...['--dbpath', scratchDir, '--port', String(port), '--bind_ip', '127.0.0.1', '--nounixsocket'],
+      ...['--logpath', log, '--wiredTigerCacheSizeGB', '0.25', ...layout],
+      ...[...common, ...parameters].flatMap((parameter) => ['--setParameter', parameter]),
+    ],
+    { signal },
+  );
+  process.stdout.resume();
+  let ended: string | null = null;
+  const done = process.done.then(
+    ({ exitCode }) => (ended = `exit code ${exitCode}`),
+    (error: unknown) => (ended = String(error)),
+  );
+  const uri = `mongodb://127.0.0.1:${port}/?directConnection=true`;
+  const up = await poll<true>(
+    async () => {
+      if (ended !== null) throw trouble(`mongod on ${scratchDir} ended with ${ended}: ${await tailOf(log)}`);
+      try {
+        await withClient(uri, (client) => client.db('admin').command({ ping: 1 }), 1_000);
+        return { value: true };
+      } catch {
+        return { still: 'no answer' };
+      }
+    },
+    { untilMs: Date.now() + withinMs, signal },
+  ).catch(async (error: unknown) => {
+    await process.kill();
+    throw error;
+  });
+  if ('still' in up) {
+    await process.kill();
+    throw trouble(`mongod on ${scratchDir} did not answer within ${withinMs} ms: ${await tailOf(log)}`);
+  }
+  return { uri, stop: () => shutDown(process, uri, done, log) };
+}
+
+/** Asks, and never kills: the files have to be whole for the next start. */
+async function shutDown(
+  process: RunningProcess,
+  uri: string,
+  done: Promise<string>,
+  log: string,
+): Promise<void> {
+  // The server closes the connection instead of answering.
+  await withClient(uri, (client) => client.db('admin').command({ shutdown: 1, force: true })).catch(
+    () => undefined,
+  );
+  const ending = await done;
+  if (ending !== 'exit code 0')
+    throw trouble(`the scratch mongod ${process.pid} ended with ${ending}: ${await tailOf(log)}`);
+}
+
+async function assertReached(client: MongoClient, marker: Optime, archiveDir: string): Promise<void> {
+  const last = await client.db('local').collection('oplog.rs').find().sort({ $natural: -1 }).limit(1).next();
+  const at = last && optimeOf(last);
+  if (!reached(at, marker))
+    throw refusal(
+      `${archiveDir} ends at ${optimeText(at)}, before the marker ${optimeText(marker)}: the copy lacks what was acknowledged.`,
+    );
+}
+
+/** Without its replica set and its shard it opens as a standalone server and asks nobody. */
+async function forgetCluster(client: MongoClient): Promise<void> {
+  await client.db('local').dropDatabase();
+  await client
+    .db('admin')
+    .collection<Document & { _id: string }>('system.version')
+    .deleteMany({ _id: { $in: ['shardIdentity', 'minOpTimeRecovery'] } });
+}
+
+async function withClient<T>(
+  uri: string,
+  work: (client: MongoClient) => Promise<T>,
+  reachWithinMs = 10_000,
+): Promise<T> {
+  const client = new MongoClient(uri, { serverSelectionTimeoutMS: reachWithinMs });
+  try {
+    return await work(client);
+  } finally {
+    await client.close();
+  }
+}
+
+async function tailOf(log: string): Promise<string> {
+  const text = await readFile(log, 'utf8').catch(() => '');
+  return text.slice(-1_500);
+}

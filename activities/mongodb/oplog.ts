@@ -1,0 +1,137 @@
+import type { Document, MongoClient } from 'mongodb';
+import type { Optime } from '../../model/ledger.ts';
+import type { Site } from '../../model/site.ts';
+import { withMember } from './connect.ts';
+import { refusal, trouble } from './errors.ts';
+import { readStatus } from './member-status.ts';
+import { compareOptimes, optimeOf, optimeText, timestampOf } from './optime.ts';
+import { poll, type Patience } from './poll.ts';
+
+/**
+ * What servers write by themselves while no client writes, as it was watched on idle 6.0 replica sets and 7.0 clusters
+ * through elections, restarts and a stopped balancer. Everything else after the marker is somebody's write.
+ */
+export const internalNamespaces: Readonly<Record<string, string>> = {
+  'config.system.sessions': 'logical sessions, refreshed every 5 minutes and expired by a TTL index',
+  'config.transactions': 'the last statement of each session, and its expiry',
+  'config.image_collection': 'images of retryable findAndModify, and their expiry',
+  'config.mongos': 'pings of the routers, every 10 s',
+  'config.lockpings': 'pings of the distributed locks, up to 6.0',
+  'config.changelog': 'a capped log of what the cluster did, read by people',
+  'config.actionlog': 'a capped log of what the balancer did, read by people',
+  'config.placementHistory': 'the expiry of old placements, every 10 hours',
+  'config.rangeDeletions': 'bookkeeping of the range deleter',
+  'config.vectorClock': 'the cluster time that the config set keeps for its next primary',
+  'config.external_validation_keys': 'keys of other clusters, and their expiry',
+  'admin.system.keys': 'keys that sign the cluster time, renewed every 3 months',
+};
+
+/** Routing tables that the shards keep of what the config set says; they are filled again when empty. */
+const internalPrefixes = ['config.cache.'];
+
+const shownAtMost = 20;
+
+/**
+ * Entries after the marker that are neither no-ops nor internal, one line each: somebody still writes. Waits until
+ * the member has applied what the others of its set had when it was asked.
+ */
+export async function writesSince(
+  site: Site,
+  database: string,
+  member: string,
+  marker: Optime,
+  patience: Patience,
+): Promise<readonly string[]> {
+  return withMember(
+    site,
+    database,
+    member,
+    async (client) => {
+      await waitUntilCurrent(client, `${database} member ${member}`, patience);
+      return writesAfter(client, `${database} member ${member}`, marker);
+    },
+    patience,
+  );
+}
+
+/** The same on an open connection, of the member's own oplog as it is now. */
+export async function writesAfter(
+  client: MongoClient,
+  what: string,
+  marker: Optime,
+): Promise<readonly string[]> {
+  const oplog = client.db('local').collection('oplog.rs');
+  const ts = timestampOf(marker);
+  const at = await oplog.findOne({ ts });
+  const found = at && optimeOf(at);
+  if (!found || compareOptimes(found, marker) !== 0)
+    throw refusal(
+      `${what}: the marker ${optimeText(marker)} is not in its oplog: it was rolled back there, or the oplog is too small to reach back to it.`,
+    );
+  const lines: string[] = [];
+  let more = 0;
+  for await (const entry of oplog.find<Document>({ ts: { $gt: ts }, op: { $ne: 'n' } })) {
+    for (const line of foreignWrites(entry)) {
+      if (lines.length < shownAtMost) lines.push(line);
+      else more += 1;
+    }
+  }
+  return more === 0 ? lines : [...lines, `and ${more} more`];
+}
+
+/** One line for each write in an oplog entry that no server makes by itself. */
+export function foreignWrites(entry: Document): readonly string[] {
+  const o = entry['o'] as Document | undefined;
+  const inner: unknown = o?.['applyOps'];
+  const parts = Array.isArray(inner) ? (inner as Document[]) : [entry];
+  const at = optimeOf(entry)?.ts.split(',')[0] ?? '0';
+  const time = new Date(Number(at) * 1000).toISOString();
+  return parts
+    .filter((part) => !isInternal(part, entry))
+    .map((part) => `${namespaceOf(part)} at ${time}${sessionOf(entry)}`);
+}
+
+function isInternal(part: Document, entry: Document): boolean {
+  if (part['op'] === 'n') return true;
+  // The range deleter removes what a migration has already given to another shard.
+  if (part['op'] === 'd' && (part['fromMigrate'] ?? entry['fromMigrate']) === true) return true;
+  const namespace = namespaceOf(part);
+  return (
+    Object.hasOwn(internalNamespaces, namespace) ||
+    internalPrefixes.some((prefix) => namespace.startsWith(prefix))
+  );
+}
+
+/** Of a command, the collection that it is about: `create`, `drop`, `createIndexes`, `collMod` name it. */
+function namespaceOf(part: Document): string {
+  const ns = String(part['ns'] ?? '?');
+  if (part['op'] !== 'c') return ns;
+  const o = (part['o'] ?? {}) as Readonly<Record<string, unknown>>;
+  const command = Object.keys(o)[0] ?? '?';
+  const collection = o[command];
+  const database = ns.slice(0, ns.indexOf('.'));
+  return typeof collection === 'string' && collection !== '' && !collection.includes('.')
+    ? `${database}.${collection}`
+    : `${ns} ${command}`;
+}
+
+function sessionOf(entry: Document): string {
+  const id = (entry['lsid'] as Document | undefined)?.['id'] as { toString(): string } | undefined;
+  return id ? `, client session ${id.toString()}` : '';
+}
+
+async function waitUntilCurrent(client: MongoClient, what: string, patience: Patience): Promise<void> {
+  const first = await readStatus(client);
+  if (!first) throw refusal(`${what} is a standalone server: it has no oplog.`);
+  const target = first.others
+    .flatMap((m) => (m.healthy && m.applied ? [m.applied] : []))
+    .reduce<Optime | null>((a, b) => (a && compareOptimes(a, b) > 0 ? a : b), null);
+  if (!target) return;
+  const end = await poll(async () => {
+    const applied = (await readStatus(client))?.applied ?? null;
+    return applied && compareOptimes(applied, target) >= 0
+      ? { value: true }
+      : { still: `it is at ${optimeText(applied)}, its set at ${optimeText(target)}` };
+  }, patience);
+  if ('still' in end) throw trouble(`${what} lags too far behind to tell who wrote: ${end.still}.`);
+}
