@@ -130,7 +130,9 @@ function firstFrom(start: Temporal.ZonedDateTime, clock: ClockTime): Temporal.Zo
 
 function firstAfter(start: Temporal.ZonedDateTime, clock: ClockTime): Temporal.ZonedDateTime {
   const first = firstFrom(start, clock);
-  return isBefore(start, first) ? first : localInstant(first.toPlainDate().add({ days: 1 }), clock, start.timeZoneId);
+  return isBefore(start, first)
+    ? first
+    : localInstant(first.toPlainDate().add({ days: 1 }), clock, start.timeZoneId);
 }
 
 function lastBefore(end: Temporal.ZonedDateTime, clock: ClockTime): Temporal.ZonedDateTime {
@@ -141,8 +143,13 @@ function lastBefore(end: Temporal.ZonedDateTime, clock: ClockTime): Temporal.Zon
 }
 
 /** The night whose start is not over for this moment, the latest first. */
-function nightOf(now: Temporal.ZonedDateTime, start: NonNullable<Procedure['start']>): Temporal.PlainDate | null {
-  const dates = [1, 0, -1].map((days) => now.toPlainDate().add({ days })).filter((date) => isOn(date, start.days));
+function nightOf(
+  now: Temporal.ZonedDateTime,
+  start: NonNullable<Procedure['start']>,
+): Temporal.PlainDate | null {
+  const dates = [1, 0, -1]
+    .map((days) => now.toPlainDate().add({ days }))
+    .filter((date) => isOn(date, start.days));
   return (
     dates.find((date) => {
       const at = localInstant(date, start.at, now.timeZoneId);
@@ -151,12 +158,18 @@ function nightOf(now: Temporal.ZonedDateTime, start: NonNullable<Procedure['star
   );
 }
 
-function notAfter(at: Temporal.ZonedDateTime, start: NonNullable<Procedure['start']>): Temporal.ZonedDateTime {
+function notAfter(
+  at: Temporal.ZonedDateTime,
+  start: NonNullable<Procedure['start']>,
+): Temporal.ZonedDateTime {
   return start.notAfter === undefined ? at.add({ hours: 1 }) : firstAfter(at, start.notAfter);
 }
 
 /** A run by hand is that of the last scheduled night, so that the next night is not taken for one that already ran. */
-function lastStart(now: Temporal.ZonedDateTime, start: NonNullable<Procedure['start']>): Temporal.PlainDate | null {
+function lastStart(
+  now: Temporal.ZonedDateTime,
+  start: NonNullable<Procedure['start']>,
+): Temporal.PlainDate | null {
   const dates = [0, -1, -2, -3, -4, -5, -6, -7].map((days) => now.toPlainDate().add({ days }));
   return (
     dates.find(

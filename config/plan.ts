@@ -1,0 +1,304 @@
+import type {
+  Instant,
+  Plan,
+  PlanBackup,
+  PlanDatabase,
+  PlanService,
+  PlanStep,
+  PlanStop,
+  PlanWait,
+} from '../model/plan.ts';
+import type { BackupStep, HostName, Procedure, Site, Step, StopStep, WaitStep } from '../model/site.ts';
+import { resolveWindow, WindowError } from '../model/window.ts';
+import type { Window } from '../model/window.ts';
+import type { LoadedSite } from './load.ts';
+import { byDistance, quoteWithNearest } from './nearest.ts';
+
+export interface PlanRequest {
+  readonly procedure: string;
+  /** Of the schedule when it has one, else of the run. */
+  readonly startedAt: Instant;
+  /** Given by hand for a run outside its window: a clock time or an instant. */
+  readonly upBy?: string;
+}
+
+/** Thrown when there is no plan for a request: an unknown procedure, or a run outside of its window. */
+export class PlanError extends Error {
+  override readonly name = 'PlanError';
+}
+
+/** Undo gives up so long after up-by; the journals keep the rest. */
+const HARD_LIMIT_MS = 2 * 3_600_000;
+
+/**
+ * A procedure resolved against its site: instants for clock times, hosts for names, and all that it can change.
+ * @throws PlanError
+ */
+export function resolvePlan(loaded: LoadedSite, request: PlanRequest): Plan {
+  const { site, digest } = loaded;
+  const procedure = procedureNamed(site, request.procedure);
+  const window = windowOf(site, procedure, request);
+  const steps = toPlanSteps({ site, window }, procedure.steps, '');
+  const all = flatten(steps);
+  const holds = holdsOf(all);
+  const stores = storesOf(site, all);
+  return {
+    protocol: 1,
+    site: site.site,
+    procedure: request.procedure,
+    siteDigest: digest,
+    timezone: site.timezone,
+    night: window.night,
+    windowStart: window.windowStart,
+    restartAt: window.restartAt,
+    upBy: window.upBy,
+    hardLimit: new Date(Date.parse(window.upBy) + HARD_LIMIT_MS).toISOString(),
+    steps,
+    hosts: hostsOf(all, holds, stores),
+    holds,
+    timing: timingOf(site, holds),
+    stores,
+    keep: procedure.keep ?? null,
+    warnings: [...windowWarnings(procedure, window), ...notInTheSet(site, all)],
+  };
+}
+
+const SERVICE = 'service/';
+
+interface Context {
+  readonly site: Site;
+  readonly window: Window;
+}
+
+function procedureNamed(site: Site, name: string): Procedure {
+  if (Object.hasOwn(site.procedures, name) && site.procedures[name] !== undefined)
+    return site.procedures[name];
+  const known = Object.keys(site.procedures);
+  throw new PlanError(
+    `unknown procedure ${quoteWithNearest(name, known)} (site ${site.site} has: ${byDistance(name, known).join(', ')})`,
+  );
+}
+
+function windowOf(
+  site: Site,
+  procedure: Procedure,
+  { procedure: name, startedAt, upBy }: PlanRequest,
+): Window {
+  try {
+    return resolveWindow({
+      timezone: site.timezone,
+      procedure,
+      startedAt,
+      ...(upBy === undefined ? {} : { upBy }),
+    });
+  } catch (error) {
+    if (error instanceof WindowError) throw new PlanError(`${site.site}/${name}: ${error.message}`);
+    throw error;
+  }
+}
+
+function toPlanSteps(context: Context, steps: readonly Step[], prefix: string): readonly PlanStep[] {
+  return steps.map((step, index) => toPlanStep(context, step, `${prefix}${index + 1}`));
+}
+
+function toPlanStep(context: Context, step: Step, id: string): PlanStep {
+  switch (step.kind) {
+    case 'stop':
+      return toPlanStop(context, step, id);
+    case 'wait':
+      return toPlanWait(context, step, id);
+    case 'backup':
+      return toPlanBackup(context, step, id);
+    case 'parallel': {
+      const branches = Object.entries(step.branches).map(([name, steps]) => ({
+        name,
+        steps: toPlanSteps(context, steps, `${id}/${name}/`),
+      }));
+      const label = `at the same time: ${branches.map(({ name }) => name).join(', ')}`;
+      return { kind: 'parallel', id, label, branches };
+    }
+  }
+}
+
+function toPlanStop({ site }: Context, { services }: StopStep, id: string): PlanStop {
+  return {
+    kind: 'stop',
+    id,
+    label: `stop ${services.join(', ')}`,
+    services: services.map((service) => toPlanService(site, service)),
+  };
+}
+
+function toPlanService(site: Site, service: string): PlanService {
+  const { hosts, stopWithinMs, readyWithinMs } = mustBe(site.services, service);
+  return { service, hosts, stopWithinMs, readyWithinMs };
+}
+
+function toPlanWait({ site, window }: Context, wait: WaitStep, id: string): PlanWait {
+  const until = wait.until === undefined ? null : window.deadline(wait.until);
+  const base = { kind: 'wait', id, until, otherwise: wait.otherwise } as const;
+  switch (wait.for.kind) {
+    case 'clock': {
+      const { at } = wait.for;
+      return { ...base, label: `wait until ${at}`, for: { kind: 'clock', at: window.deadline(at) } };
+    }
+    case 'job': {
+      const { job, beganAfter } = wait.for;
+      return {
+        ...base,
+        label: `wait for job ${job}`,
+        for: {
+          kind: 'job',
+          job,
+          host: mustBe(site.jobs, job).host,
+          beganAfter: window.since(beganAfter, until ?? window.upBy),
+        },
+      };
+    }
+    case 'count': {
+      const { count, reaches } = wait.for;
+      const { host } = mustBe(site.counts, count);
+      return {
+        ...base,
+        label: `wait for ${count} = ${reaches}`,
+        for: { kind: 'count', count, host, reaches },
+      };
+    }
+  }
+}
+
+function toPlanBackup({ site }: Context, step: BackupStep, id: string): PlanBackup {
+  return {
+    kind: 'backup',
+    id,
+    label: `${step.method} backup of ${step.databases.join(', ')} to ${step.to.join(', ')}`,
+    to: step.to,
+    databases: step.databases.map((database) => toPlanDatabase(site, database, step.from)),
+  };
+}
+
+function toPlanDatabase(site: Site, database: string, from: BackupStep['from']): PlanDatabase {
+  const { engine, usedBy: writers } = mustBe(site.databases, database);
+  const usedBy = writers.map((service) => ({ service, hosts: mustBe(site.services, service).hosts }));
+  if (engine.kind === 'files') return { engine: 'files', database, usedBy, host: engine.host };
+  return {
+    engine: 'mongodb',
+    database,
+    usedBy,
+    from,
+    mongosHost: engine.mongos?.host ?? null,
+    members: Object.entries(engine.members).map(([name, { host, service }]) => ({
+      ...toPlanService(site, service),
+      name,
+      host,
+    })),
+    allowSetDown: engine.allow.includes('set-down'),
+  };
+}
+
+function flatten(steps: readonly PlanStep[]): readonly PlanStep[] {
+  return steps.flatMap((step) =>
+    step.kind === 'parallel' ? [step, ...step.branches.flatMap((branch) => flatten(branch.steps))] : [step],
+  );
+}
+
+/** All that the plan can change: also each member that an election may make the one that is stopped. */
+function holdsOf(all: readonly PlanStep[]): Readonly<Record<HostName, readonly string[]>> {
+  const holds = all.flatMap((step): readonly (readonly [HostName, string])[] => {
+    if (step.kind === 'stop') return step.services.flatMap(serviceHolds);
+    return step.kind === 'backup' ? step.databases.flatMap(databaseHolds) : [];
+  });
+  const hosts = sorted(holds.map(([host]) => host));
+  return Object.fromEntries(
+    hosts.map((host) => [host, sorted(holds.filter(([on]) => on === host).map(([, hold]) => hold))]),
+  );
+}
+
+function serviceHolds({ service, hosts }: PlanService): readonly (readonly [HostName, string])[] {
+  return hosts.map((host) => [host, `${SERVICE}${service}`] as const);
+}
+
+function databaseHolds(database: PlanDatabase): readonly (readonly [HostName, string])[] {
+  if (database.engine === 'files') return [];
+  const members = database.members.flatMap(serviceHolds);
+  return database.mongosHost === null
+    ? members
+    : [...members, [database.mongosHost, `balancer/${database.database}`]];
+}
+
+function timingOf(site: Site, holds: Plan['holds']): Plan['timing'] {
+  const services = sorted(Object.values(holds).flat()).filter((hold) => hold.startsWith(SERVICE));
+  return Object.fromEntries(
+    services.map((hold) => {
+      const name = hold.slice(SERVICE.length);
+      const { stopWithinMs, readyWithinMs } = mustBe(site.services, name);
+      return [name, { stopWithinMs, readyWithinMs }];
+    }),
+  );
+}
+
+function storesOf(site: Site, all: readonly PlanStep[]): Plan['stores'] {
+  const names = sorted(all.flatMap((step) => (step.kind === 'backup' ? step.to : [])));
+  return Object.fromEntries(
+    names.map((name) => {
+      const { keeper, shared } = mustBe(site.stores, name);
+      return [name, { keeper, shared }];
+    }),
+  );
+}
+
+function hostsOf(
+  all: readonly PlanStep[],
+  holds: Plan['holds'],
+  stores: Plan['stores'],
+): readonly HostName[] {
+  const asked = all.flatMap((step): readonly HostName[] => {
+    if (step.kind === 'wait') return step.for.kind === 'clock' ? [] : [step.for.host];
+    if (step.kind !== 'backup') return [];
+    return step.databases.flatMap((database) => (database.engine === 'files' ? [database.host] : []));
+  });
+  return sorted([...Object.keys(holds), ...asked, ...Object.values(stores).map(({ keeper }) => keeper)]);
+}
+
+/** What a run by hand cannot keep of the procedure's times. */
+function windowWarnings(procedure: Procedure, window: Window): readonly string[] {
+  const { restart } = procedure;
+  const lost =
+    restart.kind === 'at' && window.restartAt === null
+      ? [`restart at ${restart.at} is not before up-by: bringing back begins when all is done`]
+      : [];
+  const cut = deadlinesOf(procedure.steps)
+    .filter((clock) => window.deadline(clock) !== window.at(clock))
+    .map(
+      (clock) =>
+        `the deadline ${clock} is later than bringing back begins: it is cut to ${window.deadline(clock)}`,
+    );
+  return [...lost, ...new Set(cut)];
+}
+
+function deadlinesOf(steps: readonly Step[]): readonly string[] {
+  return steps.flatMap((step) => {
+    if (step.kind === 'parallel') return Object.values(step.branches).flatMap(deadlinesOf);
+    if (step.kind !== 'wait') return [];
+    if (step.for.kind === 'clock') return [step.for.at];
+    return step.until === undefined ? [] : [step.until];
+  });
+}
+
+function notInTheSet(site: Site, all: readonly PlanStep[]): readonly string[] {
+  const backups = all.flatMap((step) => (step.kind === 'backup' ? step.databases : []));
+  const inSet = new Set(backups.map(({ database }) => database));
+  return Object.keys(site.databases)
+    .filter((database) => !inSet.has(database))
+    .map((database) => `database ${database} is not in the set: no step of this procedure backs it up`);
+}
+
+function mustBe<T>(named: Readonly<Record<string, T>>, name: string): T {
+  const found = named[name];
+  if (found === undefined) throw new TypeError(`"${name}" is not in the parsed site: references are checked`);
+  return found;
+}
+
+function sorted(names: readonly string[]): readonly string[] {
+  return [...new Set(names)].sort();
+}

@@ -1,0 +1,53 @@
+import type { Site } from '../../model/site.ts';
+import type { Finding, Path } from '../problem.ts';
+
+/** A member is one service on one host, and no other member's; its database does not count it among the writers. */
+export function memberRules(site: Site): readonly Finding[] {
+  const taken = new Map<string, string>();
+  return Object.entries(site.databases).flatMap(([database, { usedBy, engine }]) => {
+    if (engine.kind !== 'mongodb') return [];
+    const own = new Set(Object.values(engine.members).map(({ service }) => service));
+    return [
+      ...Object.entries(engine.members).flatMap(([member, { host, service }]) => {
+        const path: Path = ['databases', database, 'mongodb', 'members', member, 'service'];
+        return [...elsewhere(site, host, service, path), ...shared(taken, member, service, path)];
+      }),
+      ...usedBy.flatMap((service, index) =>
+        own.has(service)
+          ? [
+              {
+                path: ['databases', database, 'used-by', index],
+                message: `"${service}" is a server of ${database}, not one of its users`,
+              },
+            ]
+          : [],
+      ),
+    ];
+  });
+}
+
+function elsewhere(site: Site, host: string, service: string, path: Path): readonly Finding[] {
+  const hosts = site.services[service]?.hosts;
+  if (hosts === undefined || (hosts.length === 1 && hosts[0] === host)) return [];
+  return [
+    {
+      path,
+      message: `service "${service}" runs on ${hosts.join(', ')}, not on ${host} alone as its member does`,
+      hint: 'give each member a service of its own, on the host of the member',
+    },
+  ];
+}
+
+function shared(taken: Map<string, string>, member: string, service: string, path: Path): readonly Finding[] {
+  const other = taken.get(service);
+  if (other === undefined) taken.set(service, member);
+  return other === undefined
+    ? []
+    : [
+        {
+          path,
+          message: `service "${service}" is already that of member ${other}`,
+          hint: 'stopping one member must not stop another: give each a service of its own',
+        },
+      ];
+}

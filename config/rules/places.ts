@@ -1,0 +1,106 @@
+import type { HostName, Site, Store } from '../../model/site.ts';
+import { formatPath } from '../problem.ts';
+import type { Finding, Path } from '../problem.ts';
+
+/** No store in data or data in a store, no two members with one path, no two stores with one directory. */
+export function placeRules(site: Site): readonly Finding[] {
+  const data = dataPlaces(site);
+  const stores = storePlaces(site);
+  return [
+    ...pairs(data.filter(({ kind }) => kind === 'member')).flatMap(([a, b]) => sharedData(a, b)),
+    ...pairs(stores).flatMap(([a, b]) => sharedStore(a, b)),
+    ...unique(stores.flatMap((store) => data.flatMap((place) => storeInData(store, place)))),
+    ...Object.entries(site.stores).flatMap(([name, store]) => keeperWithout(name, store)),
+  ];
+}
+
+interface Place {
+  readonly kind: 'member' | 'files' | 'store';
+  readonly what: string;
+  readonly host: HostName;
+  readonly directory: string;
+  readonly path: Path;
+}
+
+function dataPlaces(site: Site): readonly Place[] {
+  return Object.entries(site.databases).flatMap(([database, { engine }]): readonly Place[] => {
+    if (engine.kind === 'files')
+      return engine.roots.map((directory, index) => ({
+        kind: 'files',
+        what: database,
+        host: engine.host,
+        directory,
+        path: ['databases', database, 'files', 'roots', index],
+      }));
+    return Object.entries(engine.members).map(([member, { host, data }]) => ({
+      kind: 'member',
+      what: `member ${member}`,
+      host,
+      directory: data,
+      path: ['databases', database, 'mongodb', 'members', member, 'data'],
+    }));
+  });
+}
+
+function storePlaces(site: Site): readonly Place[] {
+  return Object.entries(site.stores).flatMap(([name, { directory }]) => {
+    const path = ['stores', name, 'directory'];
+    const place = { kind: 'store' as const, what: `store ${name}` };
+    return typeof directory === 'string'
+      ? site.hosts.map((host) => ({ ...place, host, directory, path }))
+      : Object.entries(directory).map(([host, own]) => ({
+          ...place,
+          host,
+          directory: own,
+          path: [...path, host],
+        }));
+  });
+}
+
+function sharedData(a: Place, b: Place): readonly Finding[] {
+  if (a.host !== b.host || !(contains(a.directory, b.directory) || contains(b.directory, a.directory)))
+    return [];
+  const how = a.directory === b.directory ? 'is also that' : 'overlaps that';
+  return [
+    {
+      path: b.path,
+      message: `the path ${b.directory} on ${b.host} ${how} of ${a.what}`,
+      hint: `see ${formatPath(a.path)}: each member has a directory of its own`,
+    },
+  ];
+}
+
+function sharedStore(a: Place, b: Place): readonly Finding[] {
+  return a.host === b.host && a.what !== b.what && a.directory === b.directory
+    ? [{ path: b.path, message: `${b.directory} on ${b.host} is also the directory of ${a.what}` }]
+    : [];
+}
+
+function storeInData(store: Place, data: Place): readonly Finding[] {
+  if (store.host !== data.host) return [];
+  const words = `the data of ${data.what} (${data.directory} on ${data.host})`;
+  const hint = 'a store lies outside of everything that is copied into it';
+  if (contains(data.directory, store.directory))
+    return [{ path: store.path, message: `${store.what} at ${store.directory} lies inside ${words}`, hint }];
+  return contains(store.directory, data.directory)
+    ? [{ path: store.path, message: `${words} lies inside ${store.what} at ${store.directory}`, hint }]
+    : [];
+}
+
+function keeperWithout(name: string, { directory, keeper }: Store): readonly Finding[] {
+  return typeof directory === 'string' || directory[keeper] !== undefined
+    ? []
+    : [{ path: ['stores', name, 'directory'], message: `no directory on ${keeper}, its keeper` }];
+}
+
+function contains(outer: string, inner: string): boolean {
+  return outer === inner || outer === '/' || inner.startsWith(`${outer}/`);
+}
+
+function pairs(places: readonly Place[]): readonly (readonly [Place, Place])[] {
+  return places.flatMap((a, index) => places.slice(index + 1).map((b) => [a, b] as const));
+}
+
+function unique(findings: readonly Finding[]): readonly Finding[] {
+  return [...new Map(findings.map((finding) => [JSON.stringify(finding), finding])).values()];
+}

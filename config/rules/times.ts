@@ -1,0 +1,90 @@
+import type { ClockTime, Procedure, Site, WaitStep } from '../../model/site.ts';
+import { secondsBetween } from '../../model/window.ts';
+import type { Finding, Path } from '../problem.ts';
+import { walkSteps } from './walk.ts';
+
+/** The clock times of a procedure come in the order in which a night goes by. */
+export function timeRules(site: Site): readonly Finding[] {
+  return Object.entries(site.procedures).flatMap(([name, procedure]) => {
+    const path = ['procedures', name];
+    const waits = walkSteps(procedure.steps, [...path, 'steps']).flatMap(({ step, path: at }) =>
+      step.kind === 'wait' ? waitRules(step, procedure, [...at, 'wait']) : [],
+    );
+    return [...startRules(procedure, path), ...restartRules(procedure, path), ...waits];
+  });
+}
+
+function startRules({ start, restart, upBy }: Procedure, path: Path): readonly Finding[] {
+  if (start === undefined) return [];
+  const { at, notAfter } = start;
+  if (at === upBy)
+    return [{ path: [...path, 'up-by'], message: `up-by ${upBy} is also when the procedure starts` }];
+  const end = endOf(restart, upBy);
+  if (
+    notAfter === undefined ||
+    (notAfter !== at && secondsBetween(at, notAfter) < secondsBetween(at, end.at))
+  )
+    return [];
+  return [
+    {
+      path: [...path, 'start', 'not-after'],
+      message: `not-after ${notAfter} is not between the start at ${at} and ${end.key} ${end.at}`,
+    },
+  ];
+}
+
+/** Without a schedule the order is not certain, but nobody brings back for more than half a day. */
+function restartRules({ start, restart, upBy }: Procedure, path: Path): readonly Finding[] {
+  if (restart.kind === 'when-done' || start?.at === upBy) return [];
+  const isBefore =
+    start === undefined
+      ? restart.at !== upBy && secondsBetween(restart.at, upBy) <= HALF_A_DAY
+      : secondsBetween(start.at, restart.at) < secondsBetween(start.at, upBy);
+  return isBefore
+    ? []
+    : [
+        {
+          path: [...path, 'restart', 'at'],
+          message: `restart.at ${restart.at} is not before up-by ${upBy}`,
+          hint: 'bringing back begins at restart.at and has ended at up-by',
+        },
+      ];
+}
+
+const HALF_A_DAY = 43_200;
+
+function waitRules(wait: WaitStep, { start, restart, upBy }: Procedure, path: Path): readonly Finding[] {
+  const deadline = wait.for.kind === 'clock' ? wait.for.at : wait.until;
+  if (deadline === undefined) return [];
+  const end = endOf(restart, upBy);
+  const isLate =
+    start === undefined
+      ? deadline !== end.at && secondsBetween(end.at, deadline) <= secondsBetween(end.at, upBy)
+      : secondsBetween(start.at, deadline) > secondsBetween(start.at, end.at);
+  if (isLate)
+    return [
+      {
+        path: [...path, wait.for.kind === 'clock' ? 'clock' : 'until'],
+        message: `the deadline ${deadline} is after ${end.key} ${end.at}: nothing could be done any more`,
+        hint: `choose a time between the start of the procedure and ${end.at}`,
+      },
+    ];
+  if (wait.for.kind !== 'job' || start === undefined) return [];
+  const { beganAfter } = wait.for;
+  return secondsBetween(start.at, beganAfter) < secondsBetween(start.at, deadline)
+    ? []
+    : [
+        {
+          path: [...path, 'began-after'],
+          message: `began-after ${beganAfter} is not before until ${deadline}: the job could not end in time`,
+        },
+      ];
+}
+
+/** From when on nothing more is begun. */
+function endOf(
+  restart: Procedure['restart'],
+  upBy: ClockTime,
+): { readonly at: ClockTime; readonly key: string } {
+  return restart.kind === 'at' ? { at: restart.at, key: 'restart.at' } : { at: upBy, key: 'up-by' };
+}

@@ -1,0 +1,40 @@
+import * as z from 'zod';
+import type { MongodbEngine } from '../../../model/site.ts';
+import { defined, expected, named, oneOf, refuseTwins, strict, text } from '../expect.ts';
+import { reference } from '../reference.ts';
+import type { Known } from '../reference.ts';
+import { absolutePath, secretRef } from '../scalars.ts';
+
+const MEMBER_NAME = text(
+  /^([^\s/:@]+|\[[0-9a-fA-F:]+\]):\d{1,5}$/,
+  'a member as the cluster calls it, host:port',
+);
+
+export function mongodbSchema(known: Known) {
+  const member = strict({
+    host: reference('host', known).describe('The host whose agent stops it and reads its files.'),
+    service: reference('service', known).describe('The service that it is; no other member has the same.'),
+    data: absolutePath.describe('Its dbPath on that host.'),
+    uri: secretRef.describe('Connection string to this member alone, with a login: a secret, by reference.'),
+  });
+  return strict({
+    mongos: strict({
+      host: reference('host', known).describe('The host whose agent talks to mongos and holds the balancer.'),
+      uri: secretRef.describe('Connection string to mongos, with a login: a secret, by reference.'),
+    })
+      .exactOptional()
+      .describe('The router of a sharded cluster. Left out for a replica set or a standalone server.'),
+    members: named(MEMBER_NAME, member)
+      .refine((members) => Object.keys(members).length > 0, { error: 'expected at least one member' })
+      .describe('Every member of every set, shards and config servers too, as the cluster calls it.'),
+    allow: z
+      .array(oneOf('set-down'), { error: expected('a list') })
+      .superRefine(refuseTwins)
+      .exactOptional()
+      .describe('set-down: a set may lose its majority for the time of the copy (a set of one member).'),
+  }).transform(({ allow, ...raw }): MongodbEngine => ({
+    kind: 'mongodb',
+    allow: allow ?? [],
+    ...defined(raw),
+  }));
+}

@@ -1,0 +1,97 @@
+import * as z from 'zod';
+import type { Procedure, Retention, Start, Weekday } from '../../model/site.ts';
+import { defined, expected, list, oneOf, strict, text } from './expect.ts';
+import type { Known } from './reference.ts';
+import { clockTime } from './scalars.ts';
+import { stepSchema } from './step.ts';
+
+const WEEKDAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const satisfies readonly Weekday[];
+
+export function procedureSchema(known: Known) {
+  return strict({
+    start: start
+      .exactOptional()
+      .describe('The schedule. Left out: the procedure is started by hand, and its window begins then.'),
+    restart: restart
+      .exactOptional()
+      .describe('When bringing back begins: when-done (default), or { at: "08:00" }.'),
+    'up-by': clockTime.describe('The clock time by which everything must be up again.'),
+    steps: list(stepSchema(known), 'steps').describe(
+      'What is done, in this order; what was stopped comes back by itself.',
+    ),
+    keep: keep
+      .exactOptional()
+      .describe('Which sets of this procedure stay in its stores. Left out: all of them.'),
+  }).transform((raw): Procedure => ({
+    restart: raw.restart ?? { kind: 'when-done' },
+    upBy: raw['up-by'],
+    steps: raw.steps,
+    ...defined({ start: raw.start, keep: raw.keep }),
+  }));
+}
+
+const day = oneOf(...WEEKDAYS);
+
+const days = z
+  .union(
+    [
+      text(
+        new RegExp(`^(${WEEKDAYS.join('|')})(-(${WEEKDAYS.join('|')}))?$`),
+        'a day such as sun, or days such as mon-fri',
+      ),
+      list(day, 'days'),
+    ],
+    { error: expected('days such as mon-fri, or a list such as [mon, thu]') },
+  )
+  .transform((raw): readonly Weekday[] => {
+    const chosen = typeof raw === 'string' ? range(raw) : raw;
+    return WEEKDAYS.filter((candidate) => chosen.includes(candidate));
+  });
+
+const start = strict({
+  days: days.describe('The days of the week on which the window begins: mon-fri, sun, or [mon, thu].'),
+  at: clockTime.describe('The clock time at which it begins, local to the site.'),
+  'not-after': clockTime
+    .exactOptional()
+    .describe(
+      'The latest clock time at which a late start still belongs to this night. Default: 1 h after at.',
+    ),
+}).transform((raw): Start => ({ days: raw.days, at: raw.at, ...defined({ notAfter: raw['not-after'] }) }));
+
+const restart = z
+  .union(
+    [
+      oneOf('when-done'),
+      strict({ at: clockTime.describe('The clock time at which bringing back begins, before up-by.') }),
+    ],
+    { error: expected('when-done, or { at: "08:00" }') },
+  )
+  .transform((raw): Procedure['restart'] =>
+    typeof raw === 'string' ? { kind: 'when-done' } : { kind: 'at', at: raw.at },
+  );
+
+const number = z
+  .int({ error: expected('a whole number') })
+  .min(1, { error: 'expected a number from 1' })
+  .exactOptional();
+
+const keep = strict({
+  last: number.describe('The newest so many sets.'),
+  daily: number.describe('The newest set of each of so many days.'),
+  weekly: number.describe('The newest set of each of so many weeks.'),
+  monthly: number.describe('The newest set of each of so many months.'),
+})
+  .refine((raw) => Object.keys(raw).length > 0, {
+    error: 'expected at least one of last, daily, weekly, monthly',
+  })
+  .transform((raw): Retention => raw);
+
+/** `fri-mon` goes over the end of the week. */
+function range(words: string): readonly Weekday[] {
+  const [first, last] = words.split('-') as [Weekday, Weekday | undefined];
+  const from = WEEKDAYS.indexOf(first);
+  const to = WEEKDAYS.indexOf(last ?? first);
+  return WEEKDAYS.filter((_, index) =>
+    from <= to ? index >= from && index <= to : index >= from || index <= to,
+  );
+}

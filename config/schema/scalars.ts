@@ -1,0 +1,112 @@
+import * as z from 'zod';
+import type { Argv, SecretRef } from '../../model/site.ts';
+import { expected, expectedUnseen, strict, text } from './expect.ts';
+import { oneKeyOf, pickOne } from './one-key-of.ts';
+
+export const NAME = text(
+  /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/,
+  'a name of lower-case words joined by hyphens, such as "storage-default-offer"',
+);
+
+export const HOST_NAME = text(
+  /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/,
+  'a host name of letters, digits, dots and hyphens',
+);
+
+/** → milliseconds */
+export const duration = text(
+  /^(\d{1,4}h(\d{1,4}m)?(\d{1,6}s)?|\d{1,4}m(\d{1,6}s)?|\d{1,6}s)$/,
+  'a duration such as "90s", "2m" or "1h30m"',
+)
+  .refine((words) => durationMs(words) > 0, { error: 'expected a duration longer than nothing' })
+  .transform(durationMs);
+
+export const clockTime = text(
+  /^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$/,
+  'a clock time from "00:00" to "23:59", in quotes',
+);
+
+export const absolutePath = text(
+  /^\/(?!.*(^|\/)\.\.?(\/|$))[^\0]*$/,
+  'an absolute path without "." or ".." in it',
+).transform((path) => path.replace(/\/+/g, '/').replace(/(.)\/$/, '$1'));
+
+export const argv = z
+  .array(z.string({ error: expected('text (put numbers in quotes)') }), {
+    error: expected('an argument array such as ["/usr/bin/tool", "--flag"], never a shell string'),
+  })
+  .min(1, { error: 'expected an argument array with the program first' })
+  .superRefine(([program], context) => {
+    if (program !== undefined && !program.startsWith('/'))
+      context.addIssue({
+        code: 'custom',
+        path: [0],
+        message: `expected the program's absolute path, not "${program}"`,
+        params: { hint: 'an agent runs only what the file names, whatever its PATH is' },
+      });
+  })
+  .transform((words): Argv => words as unknown as Argv);
+
+export const tcpAddress = text(
+  /^([^\s:/@]+|\[[0-9a-fA-F:]+\]):([1-9]\d{0,4})$/,
+  'an address such as "localhost:9200"',
+)
+  .refine((address) => Number(portOf(address)) <= 65535, { error: 'expected a port from 1 to 65535' })
+  .transform((address) => ({
+    host: address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, ''),
+    port: Number(portOf(address)),
+  }));
+
+export const httpUrl = text(
+  /^https?:\/\/[^\s@]+$/,
+  'an http:// or https:// URL without a login in it',
+  expectedUnseen,
+).refine((url) => URL.canParse(url), { error: 'expected an http:// or https:// URL' });
+
+/** RFC 6901. */
+export const jsonPointer = text(
+  /^(\/([^~/]|~[01])*)+$/,
+  'a JSON pointer (RFC 6901) such as "/workflows/active"',
+);
+
+/** A secret given as plain text never shows up in a message. */
+export const secretRef = oneKeyOf(
+  strict(
+    {
+      file: text(
+        /^\/(?!.*(^|\/)\.\.?(\/|$))[^\0]*$/,
+        'the absolute path of a file that holds the secret',
+        expectedUnseen,
+      )
+        .exactOptional()
+        .describe(
+          'Absolute path of a file on the host that uses the secret; its content without the line end.',
+        ),
+      env: text(/^[A-Za-z_][A-Za-z0-9_]*$/, 'the name of an environment variable', expectedUnseen)
+        .exactOptional()
+        .describe('Name of an environment variable of the agent on the host that uses the secret.'),
+    },
+    expectedUnseen('a secret by reference only: { file: /absolute/path } or { env: NAME }'),
+  ),
+  ['file', 'env'],
+).transform((raw): SecretRef => pickOne(raw, { file: byFile, env: byEnv }));
+
+function byFile(file: string): SecretRef {
+  return { file };
+}
+
+function byEnv(env: string): SecretRef {
+  return { env };
+}
+
+function durationMs(words: string): number {
+  const unit = { h: 3_600_000, m: 60_000, s: 1000 };
+  return [...words.matchAll(/(\d+)([hms])/g)].reduce(
+    (sum, [, digits, letter]) => sum + Number(digits) * unit[letter as keyof typeof unit],
+    0,
+  );
+}
+
+function portOf(address: string): string {
+  return address.slice(address.lastIndexOf(':') + 1);
+}

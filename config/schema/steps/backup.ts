@@ -1,0 +1,17 @@
+import type { BackupStep } from '../../../model/site.ts';
+import { distinct, oneOf, strict } from '../expect.ts';
+import { reference } from '../reference.ts';
+import type { Known } from '../reference.ts';
+
+export function backupSchema(known: Known) {
+  return strict({
+    databases: distinct(reference('database', known), 'databases').describe(
+      'What is copied; independent members and hosts at the same time.',
+    ),
+    method: oneOf('cold').describe('cold: copied while provably at rest.'),
+    from: oneOf('primary', 'secondary')
+      .exactOptional()
+      .describe('MongoDB: which member of each set is stopped and copied. Default: primary.'),
+    to: distinct(reference('store', known), 'stores').describe('The stores that the set goes to.'),
+  }).transform((raw): BackupStep => ({ kind: 'backup', ...raw, from: raw.from ?? 'primary' }));
+}
