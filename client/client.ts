@@ -1,0 +1,140 @@
+import type { Manifest, SetSummary, Verification } from '../model/manifest.ts';
+import type { Progress, Report } from '../model/progress.ts';
+import type { HostAnswer, LedgerAnswer, PlanAnswer } from '../workflows/inspect.ts';
+import type { Decision, ProcedureInput } from '../workflows/messages.ts';
+import { abortRun } from './abort.ts';
+import { QuestionError } from './errors.ts';
+import { openLink, type ConnectOptions, type Link } from './link.ts';
+import { ask } from './questions.ts';
+import { resultOf, type RunRef } from './reports.ts';
+import { activeRun, recentRuns, type RunSummary } from './runs.ts';
+import { startRun } from './start.ts';
+import { lookAt, progressOf, watchRun, type Watched, type WatchOptions } from './watch.ts';
+
+/** `upBy`: by when all must be up, for a run outside its window. `again`: once more in the same night. */
+export type StartOptions = Omit<ProcedureInput, 'site' | 'procedure'>;
+
+/**
+ * What the command line does, for scripts. Runs are named by site and procedure; the procedure may be left out while one
+ * run of the site is active. Where Temporal, control or an agent does not answer: UnreachableError.
+ */
+export class ColdbackupClient {
+  readonly #link: Link;
+
+  private constructor(link: Link) {
+    this.#link = link;
+  }
+
+  /** As TEMPORAL_* and temporal.toml say, unless given here. */
+  static async connect(options: ConnectOptions = {}): Promise<ColdbackupClient> {
+    return new ColdbackupClient(await openLink(options));
+  }
+
+  async close(): Promise<void> {
+    await this.#link.client.connection.close();
+  }
+
+  /** @throws AlreadyRunningError */
+  start(site: string, procedure: string, options: StartOptions = {}): Promise<RunRef> {
+    return startRun(this.#link, { ...options, site, procedure });
+  }
+
+  /** Waits for the end. Every outcome is a report; RunLostError: it was terminated, and none of its code ran. */
+  result(run: RunRef, options: { readonly signal?: AbortSignal } = {}): Promise<Report> {
+    return resultOf(this.#link, run, options.signal);
+  }
+
+  /** Starts, and waits for the end. */
+  async run(site: string, procedure: string, options: StartOptions = {}): Promise<Report> {
+    return this.result(await this.start(site, procedure, options));
+  }
+
+  /** @throws NoSuchRunError when none is active, or several are. */
+  active(site: string, procedure?: string): Promise<RunRef & ProcedureInput> {
+    return activeRun(this.#link, site, procedure);
+  }
+
+  async progress(site: string, procedure?: string): Promise<Progress> {
+    return progressOf(this.#link, await this.active(site, procedure));
+  }
+
+  /** Of any run, also an ended one: as it stands now, with the copies under way. */
+  look(run: RunRef): Promise<Watched & { readonly ended: boolean }> {
+    return lookAt(this.#link, run);
+  }
+
+  /** The active run, again and again until it has ended. */
+  async *watch(site: string, procedure?: string, options: WatchOptions = {}): AsyncGenerator<Watched, void> {
+    yield* this.follow(await this.active(site, procedure), options);
+  }
+
+  /** As `watch`, of a run that was started or found before. */
+  follow(run: RunRef, options: WatchOptions = {}): AsyncGenerator<Watched, void> {
+    return watchRun(this.#link, run, options);
+  }
+
+  /** Ends the active run and brings all back; gives what is brought back. @throws RefusedError */
+  async abort(
+    site: string,
+    procedure: string | undefined,
+    decision: Pick<Decision, 'by' | 'why'>,
+  ): Promise<string> {
+    return abortRun(this.#link, await this.active(site, procedure), decision);
+  }
+
+  /** Running and ended, the newest first. */
+  runs(site?: string, { limit = 20 }: { readonly limit?: number } = {}): Promise<readonly RunSummary[]> {
+    return recentRuns(this.#link, site, limit);
+  }
+
+  /** The resolved plan and its go/no-go table. @throws QuestionError for unknown names, or a run outside its window. */
+  plan(site: string, procedure: string, options: Pick<StartOptions, 'upBy'> = {}): Promise<PlanAnswer> {
+    return ask(this.#link, 'plan', { ...options, site, procedure });
+  }
+
+  hosts(site: string): Promise<readonly HostAnswer[]> {
+    return ask(this.#link, 'hosts', { site });
+  }
+
+  /** What is down on each host, and why, from the journals. */
+  ledger(site: string): Promise<readonly LedgerAnswer[]> {
+    return ask(this.#link, 'ledger', { site });
+  }
+
+  sets(site: string, procedure?: string): Promise<readonly SetSummary[]> {
+    return ask(this.#link, 'sets', { site, ...(procedure !== undefined && { procedure }) });
+  }
+
+  /** `id`: of a set, or the beginning of one. @throws QuestionError when it is not there. */
+  async setShow(site: string, id: string, options: { readonly store?: string } = {}): Promise<Manifest> {
+    const { set, store } = await this.#setNamed(site, id, options.store);
+    return ask(this.#link, 'setShow', { site, store, set });
+  }
+
+  /** Reads every byte again. */
+  async setVerify(
+    site: string,
+    id: string,
+    options: { readonly store?: string } = {},
+  ): Promise<readonly Verification[]> {
+    const { set, store } = await this.#setNamed(site, id, options.store);
+    return ask(this.#link, 'setVerify', { site, store, set });
+  }
+
+  async #setNamed(site: string, id: string, store?: string): Promise<SetSummary> {
+    const sets = await this.sets(site);
+    const matching = sets.filter(
+      (summary) => summary.set.id.startsWith(id) && (store === undefined || summary.store === store),
+    );
+    const exact = matching.filter(({ set }) => set.id === id);
+    const ids = new Set(matching.map(({ set }) => set.id));
+    const [found] = exact.length > 0 ? exact : matching;
+    if (found !== undefined && (exact.length > 0 || ids.size === 1)) return found;
+    const known = [...(ids.size > 1 ? ids : new Set(sets.map(({ set }) => set.id)))].slice(0, 10);
+    throw new QuestionError(
+      ids.size > 1
+        ? `"${id}" begins ${ids.size} sets: ${known.join(', ')}`
+        : `no set "${id}"${store === undefined ? '' : ` in ${store}`}; ${site} has: ${known.join(', ') || 'none'}`,
+    );
+  }
+}

@@ -1,0 +1,86 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { defaultPayloadConverter } from '@temporalio/common';
+import type { WorkflowExecutionDescription } from '@temporalio/client';
+import type { CopyProgress } from '../model/activities.ts';
+import type { Progress } from '../model/progress.ts';
+import { progressQuery } from '../workflows/messages.ts';
+import { UnreachableError } from './errors.ts';
+import { soon, type Link } from './link.ts';
+import type { RunRef } from './reports.ts';
+
+/** A run as it stands. */
+export interface Watched {
+  readonly progress: Progress;
+  /** From the heartbeats of the copies that run. */
+  readonly copies: readonly CopyProgress[];
+  /** Why this is older than it should be: nobody answers; null: it is fresh. */
+  readonly trouble: string | null;
+}
+
+export interface WatchOptions {
+  /** Default 1000. */
+  readonly everyMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export function progressOf(link: Link, { workflowId, runId }: RunRef): Promise<Progress> {
+  return soon(link, () => link.client.workflow.getHandle(workflowId, runId).query(progressQuery));
+}
+
+/** The run as it stands now, with its copies. */
+export async function lookAt(link: Link, run: RunRef): Promise<Watched & { readonly ended: boolean }> {
+  const handle = link.client.workflow.getHandle(run.workflowId, run.runId);
+  const [progress, description] = await Promise.all([
+    progressOf(link, run),
+    soon(link, () => handle.describe()),
+  ]);
+  const ended = description.status.name !== 'RUNNING';
+  return { progress, copies: copiesOf(description), trouble: null, ended };
+}
+
+/** Looks at the run until it has ended, through outages of control and server; once it has been seen at all. */
+export async function* watchRun(
+  link: Link,
+  run: RunRef,
+  { everyMs = 1_000, signal }: WatchOptions = {},
+): AsyncGenerator<Watched, void> {
+  for (let last: Progress | null = null; ;) {
+    signal?.throwIfAborted();
+    try {
+      const { ended, ...seen } = await lookAt(link, run);
+      last = seen.progress;
+      yield seen;
+      if (ended) return;
+    } catch (error) {
+      if (!(error instanceof UnreachableError) || last === null) throw error;
+      if (await hasEnded(link, run)) return;
+      yield { progress: last, copies: [], trouble: error.message };
+    }
+    await sleep(everyMs, undefined, { ...(signal && { signal }) });
+  }
+}
+
+async function hasEnded(link: Link, { workflowId, runId }: RunRef): Promise<boolean> {
+  try {
+    const { status } = await soon(link, () => link.client.workflow.getHandle(workflowId, runId).describe());
+    return status.name !== 'RUNNING';
+  } catch (error) {
+    if (error instanceof UnreachableError) return false;
+    throw error;
+  }
+}
+
+function copiesOf({ raw }: WorkflowExecutionDescription): readonly CopyProgress[] {
+  return (raw.pendingActivities ?? [])
+    .filter(({ activityType }) => activityType?.name === 'copy')
+    .flatMap(({ heartbeatDetails }) => {
+      const payload = heartbeatDetails?.payloads?.[0];
+      const details: unknown = payload ? defaultPayloadConverter.fromPayload(payload) : null;
+      return isCopyProgress(details) ? [details] : [];
+    })
+    .sort((a, b) => a.artifact.localeCompare(b.artifact));
+}
+
+function isCopyProgress(value: unknown): value is CopyProgress {
+  return typeof value === 'object' && value !== null && 'artifact' in value && 'readBytes' in value;
+}
