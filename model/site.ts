@@ -41,7 +41,7 @@ export type DriverSpec =
       readonly kind: 'command';
       readonly start: Argv;
       readonly stop: Argv;
-      /** Exit codes as LSB init scripts give them: 0 running, 1–3 stopped, 4 unknown. */
+      /** Exit codes as LSB init scripts give them: 0 running; 1, 2 failed (dead, its pid or lock file left); 3 stopped; else unknown. */
       readonly status: Argv;
       /** Prints an opaque id that changes with every start; stays readable while stopped. */
       readonly instance?: Argv;

@@ -7,7 +7,7 @@ export interface ServiceDriver {
   observe(signal?: AbortSignal): Promise<Observation>;
   /** Start prevention: refuses every start, by hand too, and says who holds it and what lifts it. Idempotent. */
   holdDown(by: string): Promise<void>;
-  /** Lifts {@link holdDown}; starts nothing. Idempotent. */
+  /** Lifts {@link holdDown}, and puts back the triggers that a stop under it has stopped. Idempotent. */
   letGo(): Promise<void>;
   /**
    * Ends when every process is gone, or throws {@link ServiceError}. Also stops what would start it again. Stopping a

@@ -18,6 +18,17 @@ export async function holdUnit(manager: Manager, unit: string, by: string): Prom
   await manager.run(['start', pinName(unit)], { timeoutMs: systemctlTimeoutMs });
 }
 
+/** Kept beside the hold: a unit that was found stopped has its socket or timer back, too, when it is let go. */
+export async function rememberTriggers(
+  manager: Manager,
+  unit: string,
+  triggers: readonly string[],
+): Promise<void> {
+  if (!(await isHeld(manager, unit))) return;
+  const all = new Set([...(await rememberedTriggers(manager, unit)), ...triggers]);
+  if (all.size > 0) await writeUnit(triggerFile(manager, unit), `${[...all].join('\n')}\n`);
+}
+
 export async function releaseUnit(manager: Manager, unit: string): Promise<void> {
   const removed = [await remove(dropIn(manager, unit)), await remove(pin(manager, unit))];
   await rmdir(dirname(dropIn(manager, unit))).catch(() => undefined);
@@ -25,6 +36,8 @@ export async function releaseUnit(manager: Manager, unit: string): Promise<void>
     await manager.run(['stop', pinName(unit)], { timeoutMs: systemctlTimeoutMs, acceptExit: [0, 5] });
     await reload(manager);
   }
+  await startTriggers(manager, await rememberedTriggers(manager, unit));
+  await remove(triggerFile(manager, unit));
 }
 
 export async function isHeld(manager: Manager, unit: string): Promise<boolean> {
@@ -32,9 +45,28 @@ export async function isHeld(manager: Manager, unit: string): Promise<boolean> {
 }
 
 const systemctlTimeoutMs = 60_000;
+const anyExit = Array.from({ length: 256 }, (_, code) => code);
 
 function dropIn(manager: Manager, unit: string): string {
   return join(manager.runtimeUnits, `${unit}.d`, '50-coldbackup.conf');
+}
+
+function triggerFile(manager: Manager, unit: string): string {
+  return join(manager.runtimeUnits, `${pinName(unit)}.triggers`);
+}
+
+async function rememberedTriggers(manager: Manager, unit: string): Promise<readonly string[]> {
+  return ((await readIfThere(triggerFile(manager, unit))) ?? '').split('\n').filter((line) => line !== '');
+}
+
+/** One that will not start must not keep the service itself down: the start of what was dragged along tells it. */
+async function startTriggers(manager: Manager, triggers: readonly string[]): Promise<void> {
+  // A socket refuses to start once its service runs, so sockets go before what may start it.
+  const sockets = triggers.filter((trigger) => trigger.endsWith('.socket'));
+  for (const units of [sockets, triggers.filter((trigger) => !sockets.includes(trigger))]) {
+    if (units.length === 0) continue;
+    await manager.run(['start', '--', ...units], { timeoutMs: systemctlTimeoutMs, acceptExit: anyExit });
+  }
 }
 
 function pin(manager: Manager, unit: string): string {

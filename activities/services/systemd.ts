@@ -5,7 +5,7 @@ import { CommandError } from '../system/command.ts';
 import { poll } from '../system/poll.ts';
 import { ServiceError, isDown } from './driver.ts';
 import type { Observation, ServiceDriver, StartOptions, StopOptions } from './driver.ts';
-import { holdUnit, isHeld, releaseUnit } from './systemd-hold.ts';
+import { holdUnit, isHeld, releaseUnit, rememberTriggers } from './systemd-hold.ts';
 import { exitStatusOf, instantOf, spanMs, unitsOf } from './systemctl.ts';
 import type { Manager, Properties } from './systemctl.ts';
 
@@ -78,6 +78,7 @@ async function stopUnit(
 ): Promise<StopEvidence> {
   const startedAt = performance.now();
   const found = await observeUnit(manager, unit, signal);
+  await rememberTriggers(manager, unit, found.triggers);
   try {
     await manager.run(['stop', '--', ...found.triggers, unit], { signal, timeoutMs: withinMs });
   } catch (error) {
@@ -112,8 +113,8 @@ async function startUnit(manager: Manager, unit: string, options: StartOptions):
   for (const other of options.also ?? []) {
     if (other !== unit && !(await isHeld(manager, other))) also.push(other);
   }
-  // A socket refuses to start once its service runs, so triggers go first.
-  const units = [...also.filter(isTrigger), unit, ...also.filter((other) => !isTrigger(other))];
+  // A socket refuses to start once its service runs.
+  const units = [...also.filter(isSocket), unit, ...also.filter((other) => !isSocket(other))];
   // A unit that has failed too often would refuse; one that systemd has not loaded is none of these.
   await manager.run(['reset-failed', '--', ...units], { signal, acceptExit: [0, 1, 5] });
   try {
@@ -135,8 +136,8 @@ async function startUnit(manager: Manager, unit: string, options: StartOptions):
   }
 }
 
-function isTrigger(unit: string): boolean {
-  return /\.(socket|timer|path)$/.test(unit);
+function isSocket(unit: string): boolean {
+  return unit.endsWith('.socket');
 }
 
 async function activeOf(

@@ -69,6 +69,18 @@ describe('the driver systemd, beyond what every driver does', () => {
     expect(await isActive('fed.socket')).toBe(true);
   });
 
+  test('a service found stopped has its waiting socket back when it is let go', async () => {
+    manager.writeUnit('idle-fed.socket', `[Socket]\nListenStream=${manager.folder}/idle.sock\n`);
+    const driver = await unit('idle-fed.service', unitText());
+    await manager.systemctl('start', 'idle-fed.socket');
+    await driver.holdDown('the test');
+    await driver.stop({ withinMs: 10_000 });
+    expect(await isActive('idle-fed.socket')).toBe(false);
+    await driver.letGo();
+    expect(await isActive('idle-fed.socket')).toBe(true);
+    expect((await driver.observe()).state).toBe('stopped');
+  });
+
   test('units that a stop drags along are seen before, also through others, and come back', async () => {
     const driver = await unit('base.service', unitText());
     manager.writeUnit('needs.service', `[Unit]\nRequires=base.service\nAfter=base.service\n${unitText()}`);
