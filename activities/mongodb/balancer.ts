@@ -1,4 +1,4 @@
-import type { Document, MongoClient } from 'mongodb';
+import { MongoServerError, type Document, type MongoClient } from 'mongodb';
 import type { Found } from '../../model/ledger.ts';
 import type { Site } from '../../model/site.ts';
 import { withMongos } from './connect.ts';
@@ -43,12 +43,7 @@ export async function stopBalancer(site: Site, database: string, patience: Patie
     database,
     async (mongos) => {
       const admin = mongos.db('admin');
-      // It waits for the round under way, by default for ever: the deadline is ours.
-      const stopping = admin.command({
-        balancerStop: 1,
-        maxTimeMS: Math.max(1_000, patience.untilMs - Date.now()),
-      });
-      await stopping;
+      await askToStop(mongos, patience.untilMs);
       const end = await poll(async () => {
         const status = await admin.command({ balancerStatus: 1 });
         const isOff = status['mode'] === 'off' && status['inBalancerRound'] !== true;
@@ -101,6 +96,16 @@ export function modeOf(found: BalancerFound): string {
   if (!balancer) return 'full';
   if (balancer['stopped'] === true) return 'off';
   return typeof balancer['mode'] === 'string' ? balancer['mode'] : 'full';
+}
+
+async function askToStop(mongos: MongoClient, untilMs: number): Promise<void> {
+  try {
+    // By default it waits for the round under way for as long as that takes.
+    await mongos.db('admin').command({ balancerStop: 1, maxTimeMS: Math.max(1_000, untilMs - Date.now()) });
+  } catch (error) {
+    // 50 MaxTimeMSExpired, 262 ExceededTimeLimit: the status says what it still does.
+    if (!(error instanceof MongoServerError && [50, 262].includes(Number(error.code)))) throw error;
+  }
 }
 
 function settingsOf(mongos: MongoClient) {

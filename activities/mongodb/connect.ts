@@ -134,6 +134,7 @@ function scrub(message: string, uri: string): string {
   return [uri, login, password, decode(password)]
     .filter((secret) => secret !== '')
     .reduce((text, secret) => text.replaceAll(secret, '***'), message)
+    .replace(/, (lsid|\$clusterTime): .*\}/, ' }') // The server quotes the command with all that the driver adds.
     .slice(0, 800);
 }
 

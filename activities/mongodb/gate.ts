@@ -54,7 +54,7 @@ async function askRouter(mongos: MongoClient): Promise<readonly string[]> {
     ...(isBusy ? ['the balancer is in a round'] : []),
     ...(await documentsInTheWay(mongos)),
     ...(await fcvInTheWay(mongos)),
-    ...(await operations(mongos, false)),
+    ...(await operationsInTheWay(mongos, false)),
   ];
 }
 
@@ -62,7 +62,7 @@ async function askServer(client: MongoClient): Promise<readonly string[]> {
   return [
     ...(await documentsInTheWay(client)),
     ...(await fcvInTheWay(client)),
-    ...(await operations(client, true)),
+    ...(await operationsInTheWay(client, true)),
   ];
 }
 
@@ -80,7 +80,8 @@ const traces: Readonly<Record<string, { readonly what: string; readonly filter?:
   'system.indexBuilds': { what: 'an index build' },
 };
 
-async function documentsInTheWay(client: MongoClient): Promise<readonly string[]> {
+/** Work that the server will go on with after a restart. */
+export async function documentsInTheWay(client: MongoClient): Promise<readonly string[]> {
   const config = client.db('config');
   const lines = await Promise.all(
     Object.entries(traces).map(async ([name, { what, filter = {} }]) => {
@@ -110,7 +111,8 @@ async function fcvInTheWay(client: MongoClient): Promise<readonly string[]> {
     : [`a change of the feature compatibility version to ${String(fcv['targetVersion'])}`];
 }
 
-async function operations(client: MongoClient, localOps: boolean): Promise<readonly string[]> {
+/** Work under way; through mongos on every shard, unless `localOps`. */
+export async function operationsInTheWay(client: MongoClient, localOps: boolean): Promise<readonly string[]> {
   const found = await client
     .db('admin')
     .aggregate([

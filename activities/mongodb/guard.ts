@@ -7,7 +7,7 @@ import { refusal } from './errors.ts';
 import { lacksMajorityWithout, readStatus, type MemberStatus } from './member-status.ts';
 import { optimeText, reached } from './optime.ts';
 import { writesAfter } from './oplog.ts';
-import { poll, type Patience } from './poll.ts';
+import { poll, type Answer, type Patience } from './poll.ts';
 
 /** A member that another stop or an election has just shaken is back by then; services are down meanwhile. */
 const healWithinMs = 20_000;
@@ -44,7 +44,7 @@ async function ask(
   what: string,
   mayGoDown: boolean,
   healBy: number,
-): Promise<{ value: 'holds' | 'moved' } | { still: string }> {
+): Promise<Answer<'holds' | 'moved'>> {
   const status = await readStatus(client);
   if (role === 'standalone' || !status) {
     if (role === 'standalone' && !status) return { value: 'holds' };

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { poll as pollUntil } from '../system/poll.ts';
 
 export interface Patience {
   /** Epoch milliseconds. */
@@ -8,21 +8,23 @@ export interface Patience {
   readonly onWait?: ((still: string) => void) | undefined;
 }
 
-const pauseMs = 200;
+export type Answer<T> = { readonly value: T } | { readonly still: string };
 
-/**
- * Asks until the answer has a value; null when time is up. Asks at least once. What is awaited is the answer's
- * `still`.
- */
+/** Asks until there is a value, at least once; the last `still` when time is up. */
 export async function poll<T>(
-  ask: () => Promise<{ value: T } | { still: string }>,
+  ask: () => Promise<Answer<T>>,
   { untilMs, signal, onWait }: Patience,
-): Promise<{ value: T } | { still: string }> {
-  for (;;) {
-    signal?.throwIfAborted();
-    const answer = await ask();
-    if ('value' in answer || Date.now() >= untilMs) return answer;
-    onWait?.(answer.still);
-    await sleep(Math.max(1, Math.min(pauseMs, untilMs - Date.now())), undefined, { signal });
-  }
+): Promise<Answer<T>> {
+  let still = '';
+  const found = await pollUntil(
+    async () => {
+      const answer = await ask();
+      if ('value' in answer) return answer;
+      still = answer.still;
+      onWait?.(still);
+      return undefined;
+    },
+    { firstMs: 50, longestMs: 500, until: performance.now() + untilMs - Date.now(), signal },
+  );
+  return found ?? { still };
 }

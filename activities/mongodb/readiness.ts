@@ -6,7 +6,7 @@ import { withMember } from './connect.ts';
 import { refusal, trouble } from './errors.ts';
 import { readStatus, type MemberStatus } from './member-status.ts';
 import { compareOptimes, optimeText, reached } from './optime.ts';
-import { poll } from './poll.ts';
+import { poll, type Answer } from './poll.ts';
 
 /**
  * Waits until a member that was started again is PRIMARY or SECONDARY in a set that has a primary, and has applied what
@@ -53,12 +53,12 @@ export async function waitUntilMemberReady(
     throw trouble(`${what} was started and was not ready within ${withinMs} ms: ${end.still}`);
 }
 
-async function ping(client: MongoClient): Promise<{ value: true } | { still: string }> {
+async function ping(client: MongoClient): Promise<Answer<true>> {
   const { ok } = await client.db('admin').command({ ping: 1 });
   return ok === 1 ? { value: true } : { still: 'it does not answer a ping' };
 }
 
-function judge(status: MemberStatus, target: Optime | null): { value: true } | { still: string } {
+function judge(status: MemberStatus, target: Optime | null): Answer<true> {
   if (!['PRIMARY', 'SECONDARY'].includes(status.state)) return { still: `it is ${status.state}` };
   if (status.state !== 'PRIMARY' && !status.others.some((m) => m.state === 'PRIMARY' && m.healthy))
     return { still: 'its set has no primary' };

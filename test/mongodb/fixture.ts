@@ -1,0 +1,140 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { MongoClient, type Db, type Document } from 'mongodb';
+import type { MongodbMember, Site } from '../../model/site.ts';
+import type { Member, ReplicaSet, Running, Server } from '../support/mongodb.ts';
+import { commandOf } from '../support/programs.ts';
+import * as replicaSet from '../../demo/local/mongodb/replica-set.ts';
+import * as shardedCluster from '../../demo/local/mongodb/sharded-cluster.ts';
+
+export const database = 'vitam-mongo';
+export const host = 'here';
+/** A password that would show in any message that carries it. */
+export const backup = { user: 'coldbackup', password: 'p%ss/w@rd-of-coldbackup' };
+
+/** With failpoints. */
+export const testMongod = [...commandOf('mongod-native'), '--setParameter', 'enableTestCommands=1'];
+
+export function startTestSet(
+  options: Omit<replicaSet.ReplicaSetOptions, 'mongod'> = {},
+): Promise<ReplicaSet & Running> {
+  return replicaSet.startReplicaSet({ auth: true, ...options, mongod: testMongod });
+}
+
+export function startTestCluster(
+  options: Pick<shardedCluster.ShardedClusterOptions, 'shards' | 'membersPerShard' | 'configMembers'>,
+): Promise<shardedCluster.ShardedCluster & Running> {
+  return shardedCluster.startShardedCluster({
+    auth: true,
+    ...options,
+    mongod: [...commandOf('mongod'), '--setParameter', 'enableTestCommands=1'],
+    mongos: commandOf('mongos'),
+  });
+}
+
+/** A site file's content for these servers, all on one host, with the secrets in files. */
+export async function siteOf(
+  folder: string,
+  {
+    members,
+    mongos,
+    allow = [],
+    login = backup,
+  }: {
+    readonly members: readonly Member[];
+    readonly mongos?: Server;
+    readonly allow?: readonly 'set-down'[];
+    readonly login?: { readonly user: string; readonly password: string } | null;
+  },
+): Promise<Site> {
+  const uri = async (server: Server) => {
+    const file = join(folder, `${server.port}.uri`);
+    await writeFile(file, `${uriOf(server, login)}\n`, { mode: 0o600 });
+    return { file };
+  };
+  const entries = await Promise.all(
+    members.map(async (member): Promise<[string, MongodbMember]> => [
+      member.name,
+      { host, service: `mongod-${member.port}`, data: member.dataDir, uri: await uri(member) },
+    ]),
+  );
+  return {
+    site: 'test',
+    timezone: 'Europe/Paris',
+    hosts: [host],
+    services: {},
+    jobs: {},
+    counts: {},
+    databases: {
+      [database]: {
+        usedBy: [],
+        engine: {
+          kind: 'mongodb',
+          ...(mongos ? { mongos: { host, uri: await uri(mongos) } } : {}),
+          members: Object.fromEntries(entries),
+          allow,
+        },
+      },
+    },
+    stores: {},
+    procedures: {},
+  };
+}
+
+export function uriOf(
+  server: Server,
+  login: { readonly user: string; readonly password: string } | null,
+): string {
+  const userinfo = login ? `${encodeURIComponent(login.user)}:${encodeURIComponent(login.password)}@` : '';
+  return `mongodb://${userinfo}127.0.0.1:${server.port}/${login ? '?authSource=admin' : ''}`;
+}
+
+/** Makes the roles of docs/mongodb.md, as they stand there, and the user. */
+export async function createBackupUser(uri: string, roles: readonly string[]): Promise<void> {
+  const page = await readFile(fileURLToPath(new URL('../../docs/mongodb.md', import.meta.url)), 'utf8');
+  const blocks = [...page.matchAll(/```json\n([\s\S]*?)```/g)].map(
+    ([, json]) => JSON.parse(json ?? '') as Document,
+  );
+  await as(uri, async (admin) => {
+    for (const block of blocks.filter((b) => roles.includes(String(b['createRole']))))
+      await admin.command(block);
+    await admin.command({ createUser: backup.user, pwd: backup.password, roles });
+  });
+}
+
+/** As the superuser, on the `admin` database; the client is closed in the end. */
+export async function as<T>(uri: string, work: (admin: Db, client: MongoClient) => Promise<T>): Promise<T> {
+  const client = await MongoClient.connect(uri, { serverSelectionTimeoutMS: 20_000 });
+  try {
+    return await work(client.db('admin'), client);
+  } finally {
+    await client.close();
+  }
+}
+
+export async function failPoint(member: Server, name: string, mode: 'alwaysOn' | 'off'): Promise<void> {
+  await as(member.uri, (admin) => admin.command({ configureFailPoint: name, mode }));
+}
+
+/** Changes one thing of the set's configuration. */
+export async function reconfigure(set: ReplicaSet, change: (config: Document) => void): Promise<void> {
+  const primary = await set.primary();
+  await as(primary.uri, async (admin) => {
+    const config = (await admin.command({ replSetGetConfig: 1 }))['config'] as Document;
+    change(config);
+    config['version'] = Number(config['version']) + 1;
+    await admin.command({ replSetReconfig: config });
+  });
+}
+
+/** The message of a failure, and that no retry cures it. */
+export async function failureOf(work: Promise<unknown>): Promise<{ message: string; nonRetryable: boolean }> {
+  try {
+    await work;
+  } catch (error) {
+    const failure = error as Error & { nonRetryable?: boolean };
+    return { message: failure.message, nonRetryable: failure.nonRetryable === true };
+  }
+  throw new Error('it did not fail');
+}
