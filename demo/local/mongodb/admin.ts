@@ -42,6 +42,7 @@ export async function findPrimary(members: readonly Member[]): Promise<Member | 
   });
 }
 
+/** Creates the first user, by the localhost exception; does not wait until the other members have it. */
 export function createRoot(admin: Db, { user, password }: Credentials): Promise<Document> {
-  return admin.command({ createUser: user, pwd: password, roles: ['root'] });
+  return admin.command({ createUser: user, pwd: password, roles: ['root'], writeConcern: { w: 1 } });
 }

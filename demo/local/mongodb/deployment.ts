@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createCleanup } from '../cleanup.ts';
@@ -16,10 +17,29 @@ export interface Running {
   stop: () => Promise<void>;
 }
 
+/** Two folders that exist: for the log and the pid file, and for the data. */
+export interface Place {
+  folder: string;
+  dataDir: string;
+}
+
+export interface DeployOptions {
+  auth: boolean;
+  /** How servers are started and stopped; as children of this process unless told. */
+  servers?: Servers;
+  /** Where a member's files go; in a new folder unless told. */
+  placeOf?: Deployment['placeOf'];
+  parameters?: readonly string[];
+}
+
 /** What the parts of a deployment share while it is started. */
 export interface Deployment {
   folder: string;
   servers: Servers;
+  /** Where a member's files go. */
+  placeOf(set: string, index: number, port: number): Place;
+  /** `--setParameter` of every mongod, beside those that spare the machine. */
+  parameters: readonly string[];
   /** A server is announced before it is started, so that a failed start leaves none. */
   announce(servers: readonly Server[]): void;
   key?: Key;
@@ -34,12 +54,11 @@ export interface Key {
 
 /** Builds a deployment in a new folder; when `build` fails nothing of it is left. */
 export async function deploy<T>(
-  { auth }: { auth: boolean },
+  { auth, servers = createServers(), placeOf, parameters = [] }: DeployOptions,
   build: (deployment: Deployment) => Promise<T>,
 ): Promise<T & Running> {
   const cleanup = createCleanup();
   const folder = await cleanup.folder();
-  const servers = createServers();
   const announced: Server[] = [];
   cleanup.add(() => servers.killAll(announced));
   const credentials = { user: 'root', password: 'a password: with / and @' };
@@ -47,6 +66,8 @@ export async function deploy<T>(
     const built = await build({
       folder,
       servers,
+      placeOf: placeOf ?? ((set, _, port) => newPlace(join(folder, `${set}-${port}`))),
+      parameters,
       announce: (more) => announced.push(...more),
       ...(auth ? { key: await writeKey(folder), credentials } : {}),
     });
@@ -62,6 +83,12 @@ export async function deploy<T>(
     await cleanup.run();
     throw error;
   }
+}
+
+function newPlace(folder: string): Place {
+  const dataDir = join(folder, 'data');
+  mkdirSync(dataDir, { recursive: true });
+  return { folder, dataDir };
 }
 
 async function writeKey(folder: string): Promise<Key> {

@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePort } from '../ports.ts';
 import { waitFor } from '../wait.ts';
@@ -28,7 +27,8 @@ export interface ReplicaSet {
 export function startReplicaSet(options: ReplicaSetOptions): Promise<ReplicaSet & Running> {
   const { mongod, name = 'rs0', members = 3, auth = false } = options;
   return deploy({ auth }, async (deployment) => {
-    const set = await launchSet(deployment, { mongod, name, size: members });
+    const set = await describeSet(deployment, { mongod, name, size: members });
+    await launchSet(deployment, set);
     await set.untilHealthy();
     return set;
   });
@@ -38,46 +38,55 @@ interface SetOptions {
   mongod: readonly string[];
   name: string;
   size: number;
-  role?: 'shardsvr' | 'configsvr';
+  role?: Role;
 }
 
-/** Starts the members of a set at the same time, and returns when it has a primary, and the user if there is one. */
-export async function launchSet(deployment: Deployment, options: SetOptions): Promise<ReplicaSet> {
+type Role = 'shardsvr' | 'configsvr';
+
+/** Gives each member its port and its folder; nothing runs yet. */
+export async function describeSet(deployment: Deployment, options: SetOptions): Promise<ReplicaSet> {
+  const { name, size } = options;
   const members = await Promise.all(
-    Array.from({ length: options.size }, () => describeMember(deployment, options)),
+    Array.from({ length: size }, (_, index) => describeMember(deployment, options, index)),
   );
   deployment.announce(members);
-  await Promise.all(members.map((member) => deployment.servers.start(member)));
-  const [first] = members;
-  if (!first) throw new Error(`replica set ${options.name} needs a member`);
-  await initiate(first, members, options);
-  await elect(first, deployment);
-  const { credentials } = deployment;
-  if (credentials) await withAdmin(directUri(first.port), (admin) => createRoot(admin, credentials));
-  const seeds = members.map(({ name }) => name).join(',');
   return {
-    name: options.name,
-    uri: `mongodb://${userinfo(credentials)}${seeds}/?replicaSet=${options.name}`,
+    name,
+    uri: `mongodb://${userinfo(deployment.credentials)}${seedsOf(members)}/?replicaSet=${name}`,
     members,
-    primary: () =>
-      waitFor(() => findPrimary(members), { what: `a primary of ${options.name}`, withinMs: 60_000 }),
+    primary: () => waitFor(() => findPrimary(members), { what: `a primary of ${name}`, withinMs: 60_000 }),
     untilHealthy: async () => {
       await waitFor(() => isHealthy(members), {
-        what: `every member of ${options.name} to be up`,
+        what: `every member of ${name} to be up`,
         withinMs: 120_000,
       });
     },
   };
 }
 
+/** Starts the members at the same time, and returns when one is primary, and has the user if there is one. */
+export async function launchSet(deployment: Deployment, set: ReplicaSet, role?: Role): Promise<void> {
+  const { credentials, servers } = deployment;
+  const [first] = set.members;
+  if (!first) throw new Error(`replica set ${set.name} needs a member`);
+  await Promise.all(set.members.map((member) => servers.start(member)));
+  await initiate(first, set, role);
+  await elect(first, deployment);
+  if (credentials) await withAdmin(directUri(first.port), (admin) => createRoot(admin, credentials));
+}
+
+/** The members as the commands of a cluster take them: host:port,host:port. */
+export function seedsOf(members: readonly Member[]): string {
+  return members.map(({ name }) => name).join(',');
+}
+
 async function describeMember(
   deployment: Deployment,
   { mongod, name: set, role }: SetOptions,
+  index: number,
 ): Promise<Member> {
   const port = await freePort();
-  const folder = join(deployment.folder, `${set}-${port}`);
-  const dataDir = join(folder, 'data');
-  await mkdir(dataDir, { recursive: true });
+  const { folder, dataDir } = deployment.placeOf(set, index, port);
   const pidFile = join(folder, 'mongod.pid');
   const logFile = join(folder, 'mongod.log');
   return {
@@ -95,6 +104,7 @@ async function describeMember(
       ...['--dbpath', dataDir, '--pidfilepath', pidFile, '--logpath', logFile, '--logappend'],
       ...(deployment.key ? ['--keyFile', deployment.key.file] : []),
       ...frugal,
+      ...deployment.parameters.flatMap((parameter) => ['--setParameter', parameter]),
     ],
   };
 }
@@ -111,11 +121,7 @@ const frugal = [
   ].flatMap((parameter) => ['--setParameter', parameter]),
 ];
 
-async function initiate(
-  first: Member,
-  members: readonly Member[],
-  { name, role }: SetOptions,
-): Promise<void> {
+async function initiate(first: Member, { name, members }: ReplicaSet, role?: Role): Promise<void> {
   const config = {
     _id: name,
     ...(role === 'configsvr' ? { configsvr: true } : {}),

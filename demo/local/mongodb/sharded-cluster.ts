@@ -2,18 +2,17 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePort } from '../ports.ts';
 import { userinfo, withAdmin } from './admin.ts';
-import { deploy, type Deployment, type Running } from './deployment.ts';
-import { launchSet, type ReplicaSet } from './replica-set.ts';
+import { deploy, type DeployOptions, type Deployment, type Running } from './deployment.ts';
+import { describeSet, launchSet, seedsOf, type ReplicaSet } from './replica-set.ts';
 import type { Member, Server } from './server.ts';
 
-export interface ShardedClusterOptions {
+export interface ShardedClusterOptions extends Partial<DeployOptions> {
   /** How `mongod` and `mongos` are run: the starts of their argument vectors. */
   mongod: readonly string[];
   mongos: readonly string[];
   shards?: number;
   membersPerShard?: number;
   configMembers?: number;
-  auth?: boolean;
 }
 
 export interface ShardedCluster {
@@ -29,41 +28,47 @@ export interface ShardedCluster {
 
 /** Starts a sharded cluster on 127.0.0.1: shards, config servers and one mongos, all members up. */
 export function startShardedCluster(options: ShardedClusterOptions): Promise<ShardedCluster & Running> {
-  const { mongod, shards: shardCount = 2, membersPerShard = 3, configMembers = 3, auth = false } = options;
+  const { auth = false } = options;
   return deploy({ auth }, async (deployment) => {
-    const shardNames = Array.from({ length: shardCount }, (_, index) => `shard${index + 1}`);
-    const [{ config, mongos }, ...shards] = await Promise.all([
-      launchConfig(deployment, options.mongos, { mongod, size: configMembers }),
-      ...shardNames.map((name) =>
-        launchSet(deployment, { mongod, name, size: membersPerShard, role: 'shardsvr' }),
-      ),
+    const cluster = await describeCluster(deployment, options);
+    const { config, mongos, shards } = cluster;
+    // The config servers first: mongos needs them, and the rest needs mongos.
+    await Promise.all([
+      launchSet(deployment, config, 'configsvr').then(() => deployment.servers.start(mongos)),
+      ...shards.map((shard) => launchSet(deployment, shard, 'shardsvr')),
     ]);
-    await addShards(mongos, shards);
-    const untilHealthy = async () => {
-      await Promise.all([config, ...shards].map((set) => set.untilHealthy()));
-    };
-    await untilHealthy();
-    return {
-      uri: mongos.uri,
-      mongos,
-      config,
-      shards,
-      members: [...shards, config].flatMap(({ members }) => members),
-      untilHealthy,
-    };
+    await addShards(cluster);
+    await cluster.untilHealthy();
+    return cluster;
   });
 }
 
-async function launchConfig(
+async function describeCluster(
   deployment: Deployment,
-  mongosCommand: readonly string[],
-  options: { mongod: readonly string[]; size: number },
-): Promise<{ config: ReplicaSet; mongos: Server }> {
-  const config = await launchSet(deployment, { ...options, name: 'config', role: 'configsvr' });
-  const mongos = await describeMongos(deployment, mongosCommand, config);
-  deployment.announce([mongos]);
-  await deployment.servers.start(mongos);
-  return { config, mongos };
+  { mongod, mongos, shards: count = 2, membersPerShard = 3, configMembers = 3 }: ShardedClusterOptions,
+): Promise<ShardedCluster> {
+  const config = await describeSet(deployment, {
+    mongod,
+    name: 'config',
+    size: configMembers,
+    role: 'configsvr',
+  });
+  const shards = await Promise.all(
+    Array.from({ length: count }, (_, index) =>
+      describeSet(deployment, { mongod, name: `shard${index + 1}`, size: membersPerShard, role: 'shardsvr' }),
+    ),
+  );
+  const router = await describeMongos(deployment, mongos, config);
+  return {
+    uri: router.uri,
+    mongos: router,
+    config,
+    shards,
+    members: [...shards, config].flatMap(({ members }) => members),
+    untilHealthy: async () => {
+      await Promise.all([config, ...shards].map((set) => set.untilHealthy()));
+    },
+  };
 }
 
 async function describeMongos(
@@ -76,7 +81,7 @@ async function describeMongos(
   await mkdir(folder);
   const pidFile = join(folder, 'mongos.pid');
   const logFile = join(folder, 'mongos.log');
-  return {
+  const server = {
     name: `127.0.0.1:${port}`,
     port,
     pidFile,
@@ -84,17 +89,20 @@ async function describeMongos(
     uri: `mongodb://${userinfo(deployment.credentials)}127.0.0.1:${port}/`,
     command: [
       ...mongos,
-      ...['--configdb', `${name}/${members.map((member) => member.name).join(',')}`],
+      ...['--configdb', `${name}/${seedsOf(members)}`],
       ...['--bind_ip', '127.0.0.1', '--port', String(port), '--nounixsocket'],
       ...['--pidfilepath', pidFile, '--logpath', logFile, '--logappend'],
       ...(deployment.key ? ['--keyFile', deployment.key.file] : []),
     ],
   };
+  deployment.announce([server]);
+  return server;
 }
 
-async function addShards(mongos: Server, shards: readonly ReplicaSet[]): Promise<void> {
+async function addShards({ mongos, shards }: ShardedCluster): Promise<void> {
   await withAdmin(mongos.uri, async (admin) => {
-    for (const { name, members } of shards)
-      await admin.command({ addShard: `${name}/${members.map((member) => member.name).join(',')}` });
+    await Promise.all(
+      shards.map(({ name, members }) => admin.command({ addShard: `${name}/${seedsOf(members)}` })),
+    );
   });
 }
