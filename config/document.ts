@@ -1,4 +1,4 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, Lexer, LineCounter, parseDocument } from 'yaml';
 import type { Document, Pair, ParsedNode } from 'yaml';
 import type { Finding, Path } from './problem.ts';
 
@@ -24,6 +24,8 @@ export interface SyntaxProblem extends Place {
 
 /** @throws never: what is wrong with the text is in `syntax`. */
 export function readDocument(text: string): SourceDocument | { readonly syntax: readonly SyntaxProblem[] } {
+  if (hasTooManyWords(text))
+    return { syntax: [{ line: 1, column: 1, message: 'expected a site file, not so many keys and marks' }] };
   const lines = new LineCounter();
   const document = parse(text, lines);
   if (document === null) return { syntax: [{ line: 1, column: 1, message: 'nested too deeply' }] };
@@ -33,6 +35,15 @@ export function readDocument(text: string): SourceDocument | { readonly syntax: 
       syntax: errors.map(({ pos, message }) => ({ ...placeOf(lines, pos[0]), message: inWords(message) })),
     };
   return new Reader(lines).read(document);
+}
+
+/** About twenty times the Vitam night. The parser takes minutes for a mebibyte of marks, the lexer stops at once. */
+const MOST_TOKENS = 40_000;
+
+function hasTooManyWords(text: string): boolean {
+  let tokens = 0;
+  for (const token of new Lexer().lex(text)) if (token.length > 0 && ++tokens > MOST_TOKENS) return true;
+  return false;
 }
 
 function parse(text: string, lines: LineCounter): Document.Parsed | null {

@@ -1,9 +1,11 @@
+import { isUtf8 } from 'node:buffer';
 import { open } from 'node:fs/promises';
 import type { Site } from '../model/site.ts';
 import { digestOf } from './digest.ts';
 import { readDocument } from './document.ts';
 import type { Place, SourceDocument } from './document.ts';
 import { toFindings } from './findings.ts';
+import { nearest } from './nearest.ts';
 import { formatPath, SiteFileError } from './problem.ts';
 import type { Finding, Path, Problem } from './problem.ts';
 import { siteRules } from './rules/site.ts';
@@ -43,13 +45,8 @@ export function parseSite(text: string, file: string): Parsed {
 
 function parseBytes(bytes: Uint8Array, file: string): Parsed {
   if (bytes.byteLength > LARGEST_BYTES) return tooLarge(file);
-  try {
-    return parseSite(new TextDecoder('utf-8', { fatal: true }).decode(bytes), file);
-  } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    const text = new TextDecoder('utf-8').decode(bytes);
-    return notText(file, text.slice(0, Math.max(0, text.indexOf('\uFFFD'))));
-  }
+  const text = new TextDecoder().decode(bytes);
+  return isUtf8(bytes) ? parseSite(text, file) : notText(file, text.slice(0, text.indexOf('\uFFFD')));
 }
 
 /** Not more than it takes to see that the file is too large. */
@@ -98,13 +95,20 @@ const SECTIONS = {
   store: 'stores',
 } as const satisfies Record<Exclude<Kind, 'host'>, string>;
 
-/** What a name may refer to exists even where its own entry is wrong: one mistake, one problem. */
+const TOP_KEYS = ['site', 'timezone', 'hosts', ...Object.values(SECTIONS), 'procedures'];
+
+/** What a name may refer to exists even where its own entry, or its section's name, is wrong: one mistake, one problem. */
 function namesIn(data: unknown): Known {
-  const hosts: unknown = isMap(data) ? data['hosts'] : undefined;
-  const keys = (section: string): readonly string[] => {
-    const entries = isMap(data) ? data[section] : undefined;
+  const section = (name: string): unknown => {
+    if (!isMap(data)) return undefined;
+    const key = name in data ? name : Object.keys(data).find((given) => nearest(given, TOP_KEYS) === name);
+    return key === undefined ? undefined : data[key];
+  };
+  const keys = (name: string): readonly string[] => {
+    const entries = section(name);
     return isMap(entries) ? Object.keys(entries) : [];
   };
+  const hosts = section('hosts');
   return {
     host: Array.isArray(hosts) ? hosts.filter((host) => typeof host === 'string') : [],
     service: keys(SECTIONS.service),

@@ -18,7 +18,7 @@ export function backupRules(site: Site): readonly Finding[] {
 function writersRunning(site: Site, { step, path, stoppedBefore }: Visit): readonly Finding[] {
   if (step.kind !== 'backup') return [];
   return step.databases.flatMap((database, index) => {
-    const running = (site.databases[database]?.usedBy ?? []).filter((service) => !stoppedBefore.has(service));
+    const running = usersOf(site, database).filter((service) => !stoppedBefore.has(service));
     if (running.length === 0) return [];
     const names = running.map((service) => `"${service}"`).join(', ');
     return [
@@ -29,6 +29,14 @@ function writersRunning(site: Site, { step, path, stoppedBefore }: Visit): reado
       },
     ];
   });
+}
+
+/** Those that other rules have nothing against. */
+function usersOf(site: Site, database: string): readonly string[] {
+  const { usedBy, engine } = site.databases[database] ?? { usedBy: [] };
+  const servers =
+    engine?.kind === 'mongodb' ? Object.values(engine.members).map(({ service }) => service) : [];
+  return usedBy.filter((service) => site.services[service] !== undefined && !servers.includes(service));
 }
 
 function backedUpTwice({ step, path }: Visit, seen: Set<string>): readonly Finding[] {

@@ -33,12 +33,11 @@ function startRules({ start, restart, upBy }: Procedure, path: Path): readonly F
   ];
 }
 
-/** Without a schedule the order is not certain, but nobody brings back for more than half a day. */
 function restartRules({ start, restart, upBy }: Procedure, path: Path): readonly Finding[] {
   if (restart.kind === 'when-done' || start?.at === upBy) return [];
   const isBefore =
     start === undefined
-      ? restart.at !== upBy && secondsBetween(restart.at, upBy) <= HALF_A_DAY
+      ? couldBeBefore(restart.at, upBy)
       : secondsBetween(start.at, restart.at) < secondsBetween(start.at, upBy);
   return isBefore
     ? []
@@ -53,13 +52,20 @@ function restartRules({ start, restart, upBy }: Procedure, path: Path): readonly
 
 const HALF_A_DAY = 43_200;
 
+/** Without a schedule the order is not certain, but nobody brings back for more than half a day. */
+function couldBeBefore(restart: ClockTime, upBy: ClockTime): boolean {
+  return restart !== upBy && secondsBetween(restart, upBy) <= HALF_A_DAY;
+}
+
 function waitRules(wait: WaitStep, { start, restart, upBy }: Procedure, path: Path): readonly Finding[] {
   const deadline = wait.for.kind === 'clock' ? wait.for.at : wait.until;
   if (deadline === undefined) return [];
   const end = endOf(restart, upBy);
   const isLate =
     start === undefined
-      ? deadline !== end.at && secondsBetween(end.at, deadline) <= secondsBetween(end.at, upBy)
+      ? deadline !== end.at &&
+        couldBeBefore(end.at, upBy) &&
+        secondsBetween(end.at, deadline) <= secondsBetween(end.at, upBy)
       : secondsBetween(start.at, deadline) > secondsBetween(start.at, end.at);
   if (isLate)
     return [

@@ -1,0 +1,735 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { loadSite, parseSite } from '../../config/load.ts';
+import { formatProblems, SiteFileError } from '../../config/problem.ts';
+import type { Problem } from '../../config/problem.ts';
+import { SMALL_SITE, spoil } from './small-site.ts';
+
+function problemsOf(text: string): readonly Problem[] {
+  const parsed = parseSite(text, 'site.yaml');
+  return 'problems' in parsed ? parsed.problems : [];
+}
+
+function words(text: string): string {
+  return formatProblems(problemsOf(text));
+}
+
+test('the small site has no problem', () => {
+  expect(words(SMALL_SITE)).toBe('');
+});
+
+describe('one mistake is one problem, with its key and what was expected', () => {
+  const cases: readonly (readonly [
+    title: string,
+    changes: readonly (readonly [string, string])[],
+    key: string,
+    message: RegExp,
+  ])[] = [
+    ['an unknown key at the top', [['jobs:', 'job:']], 'job', /unknown key "job": did you mean "jobs"\?/],
+    [
+      'an unknown key in a service',
+      [['stop-within', 'stop-withn']],
+      'services.web.stop-withn',
+      /unknown key "stop-withn": did you mean "stop-within"\?/,
+    ],
+    [
+      'an unknown key in a step',
+      [['until: "02:00"', 'untill: "02:00"']],
+      'procedures.nightly.steps[1].parallel.job[0].wait.untill',
+      /did you mean "until"\?/,
+    ],
+    [
+      'a misspelled kind of step',
+      [['- stop: [web]', '- stopp: [web]']],
+      'procedures.nightly.steps[0].stopp',
+      /did you mean "stop"\?/,
+    ],
+    [
+      'a key that is there twice',
+      [['timezone: Europe/Paris', 'timezone: Europe/Paris\ntimezone: UTC']],
+      'timezone',
+      /"timezone" is there twice/,
+    ],
+    [
+      'a service name that is there twice',
+      [['  db-a:', '  web: { host: one, systemd: x.service }\n  db-a:']],
+      'services.web',
+      /"web" is there twice/,
+    ],
+    [
+      'a host that is named twice',
+      [['hosts: [one, two]\nservices', 'hosts: [one, two, one]\nservices']],
+      'hosts[2]',
+      /"one" is named twice/,
+    ],
+    [
+      'a user that is named twice',
+      [['used-by: [web]', 'used-by: [web, web]']],
+      'databases.tree.used-by[1]',
+      /named twice/,
+    ],
+    [
+      'a database that is named twice',
+      [['[db, tree]', '[db, tree, db]']],
+      'procedures.nightly.steps[3].backup.databases[2]',
+      /named twice/,
+    ],
+    [
+      'a wrong type',
+      [['shared: true', 'shared: "yes"']],
+      'stores.vault.shared',
+      /expected true or false, not "yes"/,
+    ],
+    [
+      'text for a list',
+      [['[/srv/tree]', '/srv/tree']],
+      'databases.tree.files.roots',
+      /expected a list of absolute paths, not "\/srv\/tree"/,
+    ],
+    [
+      'a list for a map',
+      [['{ last: 3, daily: 7 }', '[3]']],
+      'procedures.nightly.keep',
+      /expected a map with the keys last, daily, weekly, monthly, not a list/,
+    ],
+    [
+      'a shell string for a command',
+      [['start: [/bin/a]', 'start: /bin/a -x']],
+      'services.worker.command.start',
+      /expected an argument array/,
+    ],
+    [
+      'a command that depends on PATH',
+      [['start: [/bin/a]', 'start: [a]']],
+      'services.worker.command.start[0]',
+      /absolute path, not "a"/,
+    ],
+    [
+      'hold-down without let-go',
+      [['status: [/bin/c]', 'status: [/bin/c], hold-down: [/bin/d]']],
+      'services.worker.command.hold-down',
+      /hold-down and let-go together/,
+    ],
+    [
+      'no driver',
+      [['host: one, systemd: web.service', 'host: one']],
+      'services.web',
+      /exactly one of systemd, command, not none/,
+    ],
+    [
+      'two drivers',
+      [['systemd: web.service', 'systemd: web.service, command: { start: [/a], stop: [/a], status: [/a] }']],
+      'services.web',
+      /exactly one of systemd, command, not systemd and command/,
+    ],
+    [
+      'host and hosts',
+      [['host: one, systemd: web', 'host: one, hosts: [two], systemd: web']],
+      'services.web',
+      /exactly one of host, hosts/,
+    ],
+    [
+      'two ways to be ready',
+      [['tcp: "localhost:80"', 'tcp: "localhost:80", command: [/a]']],
+      'services.web.ready',
+      /at most one of tcp, http, command/,
+    ],
+    [
+      'two kinds in one step',
+      [['- stop: [web]', '- { stop: [web], wait: { clock: "21:00" } }']],
+      'procedures.nightly.steps[0]',
+      /exactly one of stop, wait, parallel, backup, not stop and wait/,
+    ],
+    [
+      'a unit that is no service',
+      [['db.service }\n  db-b', 'db.timer }\n  db-b']],
+      'services.db-a.systemd',
+      /systemd unit such as "mongod.service", not "db.timer"/,
+    ],
+    [
+      'a manager that does not exist',
+      [['systemd: web.service', 'systemd: { unit: web.service, manager: root }']],
+      'services.web.systemd.manager',
+      /expected "system" or "user", not "root"/,
+    ],
+    [
+      'a duration without a unit',
+      [['stop-within: 90s', 'stop-within: 90']],
+      'services.web.stop-within',
+      /expected a duration such as "90s", "2m" or "1h30m", not 90/,
+    ],
+    [
+      'a duration of nothing',
+      [['stop-within: 90s', 'stop-within: 0s']],
+      'services.web.stop-within',
+      /longer than nothing/,
+    ],
+    [
+      'a port that does not exist',
+      [['localhost:80"', 'localhost:70000"']],
+      'services.web.ready.tcp',
+      /port from 1 to 65535/,
+    ],
+    [
+      'a login in a URL',
+      [['http://localhost:1/x', 'http://u:hunter2@localhost:1/x']],
+      'counts.left.http',
+      /without a login/,
+    ],
+    [
+      'a malformed pointer',
+      [['pointer: /left', 'pointer: left']],
+      'counts.left.pointer',
+      /JSON pointer \(RFC 6901\)/,
+    ],
+    [
+      'a pointer with a wrong escape',
+      [['pointer: /left', 'pointer: /a~2']],
+      'counts.left.pointer',
+      /JSON pointer \(RFC 6901\)/,
+    ],
+    ['http without a pointer', [[', pointer: /left', '']], 'counts.left.pointer', /missing/],
+    [
+      'a time zone that does not exist',
+      [['Europe/Paris', 'Europe/Pariss']],
+      'timezone',
+      /unknown time zone "Europe\/Pariss": did you mean "Europe\/Paris"\?/,
+    ],
+    ['an offset for a time zone', [['Europe/Paris', '"+01:00"']], 'timezone', /unknown time zone/],
+    [
+      'a clock time that does not exist',
+      [['at: "08:00"', 'at: "24:00"']],
+      'procedures.nightly.restart.at',
+      /clock time from "00:00" to "23:59", in quotes, not "24:00"/,
+    ],
+    [
+      'a clock time as a number',
+      [['up-by: "08:30"', 'up-by: 830']],
+      'procedures.nightly.up-by',
+      /clock time.* not 830/,
+    ],
+    [
+      'no up-by',
+      [['    up-by: "08:30"\n', '']],
+      'procedures.nightly.up-by',
+      /missing: expected a clock time/,
+    ],
+    [
+      'a day that does not exist',
+      [['mon-fri', 'mon-fry']],
+      'procedures.nightly.start.days',
+      /days such as mon-fri/,
+    ],
+    [
+      'no services to stop',
+      [['stop: [worker]', 'stop: []']],
+      'procedures.nightly.steps[1].parallel.drain[1].stop',
+      /at least one/,
+    ],
+    [
+      'a retention of nothing',
+      [['{ last: 3, daily: 7 }', '{}']],
+      'procedures.nightly.keep',
+      /at least one of last, daily/,
+    ],
+    [
+      'a relative store',
+      [['directory: /backup', 'directory: backup']],
+      'stores.vault.directory',
+      /absolute path.*not "backup"/,
+    ],
+    [
+      'a relative data directory',
+      [['data: /data/db', 'data: data/db']],
+      'databases.db.mongodb.members["one:27017"].data',
+      /absolute path/,
+    ],
+    [
+      'a path that goes up',
+      [['data: /data/db', 'data: /data/../db']],
+      'databases.db.mongodb.members["one:27017"].data',
+      /absolute path without "\." or "\.\."/,
+    ],
+    [
+      'a malformed name of a variable',
+      [['env: DB_URI', 'env: DB-URI']],
+      'databases.db.mongodb.members["two:27017"].uri.env',
+      /name of an environment variable/,
+    ],
+    [
+      'a secret as plain text',
+      [['uri: { env: DB_URI }', 'uri: "mongodb://u:hunter2@two"']],
+      'databases.db.mongodb.members["two:27017"].uri',
+      /by reference only: \{ file: \/absolute\/path \} or \{ env: NAME \}/,
+    ],
+    [
+      'a secret with file and env',
+      [['{ env: DB_URI }', '{ env: DB_URI, file: /x }']],
+      'databases.db.mongodb.members["two:27017"].uri',
+      /exactly one of file, env/,
+    ],
+    ['a member without a port', [['"two:27017"', '"two"']], 'databases.db.mongodb.members.two', /host:port/],
+    [
+      'a name with a space',
+      [['site: small', 'site: The small site']],
+      'site',
+      /lower-case words joined by hyphens/,
+    ],
+    [
+      'a branch called as a step',
+      [['          job:', '          "1":']],
+      'procedures.nightly.steps[1].parallel.1',
+      /lower-case words/,
+    ],
+    [
+      'a wait for a count without a number',
+      [[', reaches: 0', '']],
+      'procedures.nightly.steps[1].parallel.drain[0].wait.reaches',
+      /missing: a wait for a count has reaches/,
+    ],
+    [
+      'a wait for a clock time with a deadline',
+      [['{ clock: "04:00" }', '{ clock: "04:00", until: "05:00" }']],
+      'procedures.nightly.steps[2].wait.until',
+      /a wait for a clock has no until/,
+    ],
+
+    [
+      'an unknown host of a service',
+      [['host: one, systemd: web', 'host: onee, systemd: web']],
+      'services.web.host',
+      /unknown host "onee": did you mean "one"\?/,
+    ],
+    [
+      'an unknown host of a job',
+      [['nightly-job: { host: one', 'nightly-job: { host: tow']],
+      'jobs.nightly-job.host',
+      /unknown host "tow": did you mean "two"\?/,
+    ],
+    [
+      'an unknown keeper',
+      [['keeper: two', 'keeper: twoo']],
+      'stores.vault.keeper',
+      /unknown host "twoo": did you mean "two"\?/,
+    ],
+    [
+      'an unknown host of mongos',
+      [['mongos: { host: one', 'mongos: { host: none']],
+      'databases.db.mongodb.mongos.host',
+      /unknown host "none"/,
+    ],
+    [
+      'an unknown service to stop',
+      [['stop: [worker]', 'stop: [worker, wob]']],
+      'procedures.nightly.steps[1].parallel.drain[1].stop[1]',
+      /unknown service "wob": did you mean "web"\?/,
+    ],
+    [
+      'an unknown user',
+      [['used-by: [web]', 'used-by: [web, nobody]']],
+      'databases.tree.used-by[1]',
+      /unknown service "nobody"/,
+    ],
+    [
+      'an unknown job',
+      [['job: nightly-job', 'job: nightly-jb']],
+      'procedures.nightly.steps[1].parallel.job[0].wait.job',
+      /unknown job "nightly-jb": did you mean "nightly-job"\?/,
+    ],
+    [
+      'an unknown count',
+      [['count: left', 'count: leftt']],
+      'procedures.nightly.steps[1].parallel.drain[0].wait.count',
+      /unknown count "leftt": did you mean "left"\?/,
+    ],
+    [
+      'an unknown database',
+      [['[db, tree]', '[db, treee]']],
+      'procedures.nightly.steps[3].backup.databases[1]',
+      /unknown database "treee": did you mean "tree"\?/,
+    ],
+    [
+      'an unknown store',
+      [['to: [vault]', 'to: [valt]']],
+      'procedures.nightly.steps[3].backup.to[0]',
+      /unknown store "valt": did you mean "vault"\?/,
+    ],
+
+    [
+      'a store inside a data directory',
+      [['directory: /backup', 'directory: /srv/tree/backup']],
+      'stores.vault.directory',
+      /store vault at \/srv\/tree\/backup lies inside the data of tree \(\/srv\/tree on one\)/,
+    ],
+    [
+      'data inside a store',
+      [['roots: [/srv/tree]', 'roots: [/backup/tree]']],
+      'stores.vault.directory',
+      /the data of tree .* lies inside store vault/,
+    ],
+    [
+      'a store inside the data of one host only',
+      [['directory: /backup', 'directory: { one: /backup, two: /data/db/x }']],
+      'stores.vault.directory.two',
+      /lies inside the data of member two:27017/,
+    ],
+    [
+      'two members with one path on one host',
+      [
+        ['"two:27017": { host: two, service: db-b', '"two:27017": { host: one, service: db-b'],
+        ['db-b: { host: two', 'db-b: { host: one'],
+      ],
+      'databases.db.mongodb.members["two:27017"].data',
+      /the path \/data\/db on one is also that of member one:27017/,
+    ],
+    [
+      'a member inside the path of another',
+      [
+        [
+          '"two:27017": { host: two, service: db-b, data: /data/db',
+          '"two:27017": { host: one, service: db-b, data: /data/db/b',
+        ],
+        ['db-b: { host: two', 'db-b: { host: one'],
+      ],
+      'databases.db.mongodb.members["two:27017"].data',
+      /overlaps that of member one:27017/,
+    ],
+    [
+      'a member whose service is elsewhere',
+      [
+        ['"two:27017": { host: two', '"two:27017": { host: one'],
+        ['host: one, service: db-b, data: /data/db', 'host: one, service: db-b, data: /data/b'],
+      ],
+      'databases.db.mongodb.members["two:27017"].service',
+      /service "db-b" runs on two, not on one alone/,
+    ],
+    [
+      'one service for two members',
+      [
+        ['service: db-b', 'service: db-a'],
+        ['db-a: { host: one', 'db-a: { host: two'],
+        ['"one:27017": { host: one', '"one:27017": { host: two'],
+        ['service: db-a, data: /data/db, uri: { file', 'service: db-a, data: /data/a, uri: { file'],
+      ],
+      'databases.db.mongodb.members["two:27017"].service',
+      /already that of member one:27017/,
+    ],
+    [
+      'a server among the users of its database',
+      [
+        ['used-by: [web, worker]', 'used-by: [web, worker, db-a]'],
+        ['- wait: { clock: "04:00" }', '- wait: { clock: "04:00" }'],
+      ],
+      'databases.db.used-by[2]',
+      /is a server of db, not one of its users/,
+    ],
+    [
+      'a keeper without a directory',
+      [
+        ['directory: /backup', 'directory: { one: /backup }'],
+        ['[db, tree]', '[tree]'],
+      ],
+      'stores.vault.directory',
+      /no directory on two, its keeper/,
+    ],
+    [
+      'a store that a host with data does not have',
+      [
+        ['directory: /backup', 'directory: { two: /backup }'],
+        ['[db, tree]', '[tree]'],
+      ],
+      'procedures.nightly.steps[3].backup.to[0]',
+      /store vault has no directory on one/,
+    ],
+
+    [
+      'a backup before its user is stopped',
+      [
+        ['stop: [worker]', 'stop: [db-x]'],
+        ['services:', 'services:\n  db-x: { host: one, systemd: x.service }'],
+      ],
+      'procedures.nightly.steps[3].backup.databases[0]',
+      /db is used by "worker", not stopped in an earlier step/,
+    ],
+    [
+      'a service stopped twice',
+      [['stop: [worker]', 'stop: [worker, web]']],
+      'procedures.nightly.steps[1].parallel.drain[1].stop[1]',
+      /"web" is stopped twice: it is already in steps\[0\]\.stop\[0\]/,
+    ],
+    [
+      'a service stopped twice in one step',
+      [['stop: [web]', 'stop: [web, web]']],
+      'procedures.nightly.steps[0].stop[1]',
+      /"web" is stopped twice/,
+    ],
+    [
+      'a member stopped by hand',
+      [['stop: [worker]', 'stop: [worker, db-a]']],
+      'procedures.nightly.steps[1].parallel.drain[1].stop[1]',
+      /"db-a" is a server of db/,
+    ],
+    [
+      'a database backed up twice',
+      [['    keep:', '      - backup: { databases: [tree], method: cold, to: [vault] }\n    keep:']],
+      'procedures.nightly.steps[4].backup.databases[0]',
+      /tree is backed up twice/,
+    ],
+
+    [
+      'a restart that is not before up-by',
+      [['at: "08:00"', 'at: "09:00"']],
+      'procedures.nightly.restart.at',
+      /restart\.at 09:00 is not before up-by 08:30/,
+    ],
+    [
+      'a restart at up-by',
+      [['at: "08:00"', 'at: "08:30"']],
+      'procedures.nightly.restart.at',
+      /is not before up-by/,
+    ],
+    [
+      'a restart that is not before up-by, without a schedule',
+      [
+        ['    start: { days: mon-fri, at: "20:00", not-after: "21:00" }\n', ''],
+        ['at: "08:00"', 'at: "09:00"'],
+      ],
+      'procedures.nightly.restart.at',
+      /is not before up-by/,
+    ],
+    [
+      'a deadline after the restart',
+      [['until: "03:00"', 'until: "08:10"']],
+      'procedures.nightly.steps[1].parallel.drain[0].wait.until',
+      /the deadline 08:10 is after restart\.at 08:00/,
+    ],
+    [
+      'a deadline after up-by',
+      [
+        ['    restart: { at: "08:00" }\n', ''],
+        ['until: "03:00"', 'until: "09:00"'],
+      ],
+      'procedures.nightly.steps[1].parallel.drain[0].wait.until',
+      /the deadline 09:00 is after up-by 08:30/,
+    ],
+    [
+      'a clock time to wait for after the restart',
+      [['clock: "04:00"', 'clock: "08:20"']],
+      'procedures.nightly.steps[2].wait.clock',
+      /is after restart\.at/,
+    ],
+    [
+      'a job that could not end in time',
+      [['began-after: "00:00"', 'began-after: "02:30"']],
+      'procedures.nightly.steps[1].parallel.job[0].wait.began-after',
+      /not before until 02:00/,
+    ],
+    [
+      'a late start after the end',
+      [['not-after: "21:00"', 'not-after: "08:10"']],
+      'procedures.nightly.start.not-after',
+      /not between the start at 20:00 and restart\.at 08:00/,
+    ],
+    [
+      'up-by at the start',
+      [['up-by: "08:30"', 'up-by: "20:00"']],
+      'procedures.nightly.up-by',
+      /also when the procedure starts/,
+    ],
+  ];
+
+  test.each(cases)('%s', (_, changes, key, message) => {
+    const problems = problemsOf(spoil(...changes));
+    expect(problems.map((problem) => [problem.key, problem.message])).toEqual([
+      [key, expect.stringMatching(message)],
+    ]);
+  });
+});
+
+describe('all problems at once', () => {
+  test('come in order of place, with line, column, key, message and hint', () => {
+    const text = spoil(
+      ['timezone: Europe/Paris', 'timezone: Europe/Pari'],
+      ['stop-within: 90s', 'stop-within: 90'],
+      ['used-by: [web, worker]', 'used-by: [web, workr]'],
+      ['directory: /backup', 'directory: /srv/tree/x'],
+      ['at: "08:00"', 'at: "09:00"'],
+      ['stop: [worker]', 'stop: [worker, web]'],
+      ['    keep:', '    kep:'],
+    );
+    const problems = problemsOf(text);
+    expect(problems.map(({ key }) => key)).toEqual([
+      'timezone',
+      'services.web.stop-within',
+      'databases.db.used-by[1]',
+      'stores.vault.directory',
+      'procedures.nightly.restart.at',
+      'procedures.nightly.steps[1].parallel.drain[1].stop[1]',
+      'procedures.nightly.kep',
+    ]);
+    const lines = text.split('\n');
+    const [zone, within, user] = problems;
+    expect([zone?.line, zone?.column]).toEqual([2, 11]);
+    expect(lines[(within?.line ?? 0) - 1]?.slice((within?.column ?? 0) - 1)).toMatch(/^90,/);
+    expect(lines[(user?.line ?? 0) - 1]?.slice((user?.column ?? 0) - 1)).toMatch(/^workr\]/);
+    expect(user?.hint).toBe('known services: worker, web, db-a, db-b');
+  });
+
+  test('are printed one a line as file:line:column, key, message, and the hint under it', () => {
+    expect(words(spoil(['hosts: [one, two]\nservices', 'hosts: [one, two]\nservises']))).toBe(
+      'site.yaml:4:1  servises  unknown key "servises": did you mean "services"?\n' +
+        '    known keys here: site, timezone, hosts, services, jobs, counts, databases, stores, procedures',
+    );
+  });
+
+  test('a wrong entry does not hide what else is wrong, nor make its name unknown', () => {
+    const problems = problemsOf(
+      spoil(['systemd: web.service', 'systemd: 5'], ['directory: /backup', 'directory: /srv']),
+    );
+    expect(problems.map(({ key }) => key)).toEqual(['services.web.systemd', 'stores.vault.directory']);
+  });
+
+  test('a missing key points at the map where it belongs', () => {
+    const [problem] = problemsOf(spoil(['    up-by: "08:30"\n', '']));
+    expect(problem?.line).toBe(SMALL_SITE.split('\n').indexOf('  nightly:') + 1);
+  });
+});
+
+describe('a secret that was written into the file', () => {
+  test.each([
+    ['as text', 'uri: "mongodb://u:hunter2@two"'],
+    ['as a file', 'uri: { file: "mongodb://u:hunter2@two" }'],
+    ['as a variable', 'uri: { env: "mongodb://u:hunter2@two" }'],
+    ['as a list', 'uri: ["hunter2"]'],
+  ])('%s is not repeated in the message', (_, uri) => {
+    const text = words(spoil(['uri: { env: DB_URI }', uri]));
+    expect(text).not.toBe('');
+    expect(text).not.toContain('hunter2');
+  });
+});
+
+describe('YAML that a site file does not use', () => {
+  test('anchors, aliases and merge keys are refused by name', () => {
+    const text = spoil(
+      ['services:', 'x-base: &base { host: one }\nservices:'],
+      ['web: { host: one,', 'web: { <<: *base,'],
+      ['keeper: two', 'keeper: *base'],
+    );
+    const messages = problemsOf(text).map(({ message }) => message);
+    expect(messages).toEqual([
+      'anchors (&base) are not used in a site file',
+      'merge keys are not used in a site file',
+      'aliases (*base) are not used in a site file',
+    ]);
+  });
+
+  test('aliases that would grow without end cost nothing', () => {
+    const bomb = [
+      'a: &a0 [x]',
+      ...Array.from({ length: 40 }, (_, i) => `b${i}: &a${i + 1} [*a${i}, *a${i}]`),
+    ];
+    const startedAt = Date.now();
+    expect(problemsOf(bomb.join('\n')).length).toBeGreaterThan(80);
+    expect(Date.now() - startedAt).toBeLessThan(5000);
+  });
+
+  test.each([
+    ['several documents', `${SMALL_SITE}---\nsite: other\n`, /expected one document, not several/],
+    ['a %YAML directive', `%YAML 1.1\n---\n${SMALL_SITE}`, /YAML 1\.2/],
+    ['a tag', spoil(['site: small', 'site: !name small']), /tag/i],
+    ['an unclosed list', spoil(['hosts: [one, two]\ns', 'hosts: [one, two\ns']), /./],
+    ['a tab for indentation', spoil(['  web:', '\tweb:']), /tab/i],
+  ])('%s', (_, text, message) => {
+    expect(words(text)).toMatch(message);
+  });
+
+  test('a syntax error has its place', () => {
+    const [problem] = problemsOf(spoil(['stop: [web]', 'stop: [web']));
+    expect(problem?.line).toBeGreaterThan(SMALL_SITE.split('\n').indexOf('      - stop: [web]'));
+  });
+
+  test('keys that JavaScript knows are only names', () => {
+    expect(words(spoil(['jobs:', '__proto__: { a: 1 }\nconstructor: 2\njobs:']))).toMatch(
+      /unknown key "__proto__"[^]*unknown key "constructor"/,
+    );
+  });
+});
+
+describe('a file that is no site file', () => {
+  let folder = '';
+  beforeAll(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'coldbackup-config-'));
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  async function load(content: string | Uint8Array): Promise<readonly Problem[]> {
+    const file = path.join(folder, 'site.yaml');
+    await writeFile(file, content);
+    const error: unknown = await loadSite(file).catch((reason: unknown) => reason);
+    if (!(error instanceof SiteFileError)) throw new Error('the file was taken');
+    return error.problems;
+  }
+
+  test.each([
+    ['empty', ''],
+    ['only a comment', '# nothing\n'],
+    ['only a document mark', '---\n'],
+  ])('%s: the file is empty', async (_, content) => {
+    const [problem, ...others] = await load(content);
+    expect(problem?.message).toMatch(/the file is empty/);
+    expect(others).toEqual([]);
+  });
+
+  test('10 MB of rubbish is refused by its size, at once', async () => {
+    const startedAt = Date.now();
+    expect((await load(Buffer.alloc(10_000_000, '[{:&*'))).map(({ message }) => message)).toEqual([
+      'the file is larger than 1 MiB: expected a site file',
+    ]);
+    expect(Date.now() - startedAt).toBeLessThan(2000);
+  });
+
+  test.each([
+    ['brackets', '['],
+    ['maps in maps', '{a: '],
+    ['list items', '- a\n'],
+    ['quotes', '"'],
+    ['anchors', '&a '],
+    ['words', 'lorem ipsum '],
+    ['dashes', '- - - '],
+    ['colons', 'a:\n'],
+  ])('almost 1 MiB of %s ends with a problem, in seconds', (_, rubbish) => {
+    const startedAt = Date.now();
+    expect(problemsOf(rubbish.repeat(Math.floor(1_000_000 / rubbish.length))).length).toBeGreaterThan(0);
+    expect(Date.now() - startedAt).toBeLessThan(10_000);
+  });
+
+  test('thousands of keys that nobody knows are counted, not listed', () => {
+    const text = Array.from({ length: 5000 }, (_, index) => `key-${index}: 1`).join('\n');
+    const problems = problemsOf(text);
+    expect(problems).toHaveLength(201);
+    expect(problems.at(-1)?.message).toMatch(/^and \d+ more problems from here on$/);
+  });
+
+  test('binary data and invalid UTF-8 are refused with their place', async () => {
+    const [binary] = await load(Buffer.from([0x73, 0x69, 0x0a, 0x00, 0x01]));
+    expect(binary).toMatchObject({ line: 2, column: 1, message: 'expected text in UTF-8, not binary data' });
+    const [latin] = await load(Buffer.from('site: caf\xe9\n', 'latin1'));
+    expect(latin).toMatchObject({ line: 1, column: 10, message: 'expected text in UTF-8, not binary data' });
+  });
+
+  test.each([
+    ['a word', 'hello'],
+    ['a list', '- site'],
+    ['a number', '42'],
+  ])('%s: expected a map', async (_, content) => {
+    expect((await load(content)).map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^expected a map with the keys site, timezone, hosts/),
+    ]);
+  });
+
+  test('a file that is not there is the error of the system', async () => {
+    await expect(loadSite(path.join(folder, 'no.yaml'))).rejects.toThrow(/ENOENT/);
+  });
+});
