@@ -106,7 +106,10 @@ export async function runCommand(
     const exit = exitOf(child);
     const ended = await firstOf([
       exit.then(async () => {
-        await Promise.race([Promise.all([stdout.closed, stderr.closed]), sleep(pipeGraceMs)]);
+        await Promise.race([
+          Promise.all([stdout.closed, stderr.closed]),
+          sleep(pipeGraceMs, undefined, { ref: false }),
+        ]);
         return 'exited' as const;
       }),
       stdout.overflow.then(() => 'overflow' as const),
