@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { endOf, isAlive, sendSignal, startProcess, type Exit, type Started } from '../processes.ts';
 import { waitFor } from '../wait.ts';
@@ -45,25 +44,23 @@ export interface Servers {
 
 export function createServers(): Servers {
   const started = new Map<string, Started>();
-  const oneOfFew = createLimit(availableParallelism());
   const ourPid = (server: Server) => {
     const ours = started.get(server.name);
     return ours && !ours.exit() ? ours.pid : undefined;
   };
   return {
-    start: (server) =>
-      oneOfFew(async () => {
-        const consoleFile = `${server.logFile}.console`;
-        const ours = await startProcess(server.command, { logFile: consoleFile });
-        started.set(server.name, ours);
-        await waitFor(() => acceptsConnections(server.port), {
-          what: `${server.name} to accept connections`,
-          withinMs: 120_000,
-          unless: () =>
-            ours.exit() &&
-            `it ended with ${JSON.stringify(ours.exit())}\n${endOf(consoleFile)}\n${endOf(server.logFile)}`,
-        });
-      }),
+    start: async (server) => {
+      const consoleFile = `${server.logFile}.console`;
+      const ours = await startProcess(server.command, { logFile: consoleFile });
+      started.set(server.name, ours);
+      await waitFor(() => acceptsConnections(server.port), {
+        what: `${server.name} to accept connections`,
+        withinMs: 120_000,
+        unless: () =>
+          ours.exit() &&
+          `it ended with ${JSON.stringify(ours.exit())}\n${endOf(consoleFile)}\n${endOf(server.logFile)}`,
+      });
+    },
     stop: async (server, { signal = 'SIGTERM', withinMs = 60_000 } = {}) => {
       const ours = ourPid(server);
       const pid = ours ?? foreignPid(server);
@@ -80,23 +77,6 @@ export function createServers(): Servers {
       for (const pid of pids) sendSignal(pid, 'SIGKILL');
       while (pids.some(isAlive)) await sleep(10);
     },
-  };
-}
-
-/** A start is all computing: a few at a time, in order, are all up as early, and the first ones earlier. */
-function createLimit(size: number): <T>(work: () => Promise<T>) => Promise<T> {
-  const waiting: (() => void)[] = [];
-  let free = size;
-  return async (work) => {
-    if (free > 0) free -= 1;
-    else await new Promise<void>((go) => waiting.push(go));
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next) next();
-      else free += 1;
-    }
   };
 }
 

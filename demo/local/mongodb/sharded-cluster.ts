@@ -29,10 +29,9 @@ export interface ShardedCluster {
 /** Starts a sharded cluster on 127.0.0.1: shards, config servers and one mongos, all members up. */
 export function startShardedCluster(options: ShardedClusterOptions): Promise<ShardedCluster & Running> {
   const { auth = false } = options;
-  return deploy({ auth }, async (deployment) => {
+  return deploy({ ...options, auth }, async (deployment) => {
     const cluster = await describeCluster(deployment, options);
     const { config, mongos, shards } = cluster;
-    // The config servers first: mongos needs them, and the rest needs mongos.
     await Promise.all([
       launchSet(deployment, config, 'configsvr').then(() => deployment.servers.start(mongos)),
       ...shards.map((shard) => launchSet(deployment, shard, 'shardsvr')),
