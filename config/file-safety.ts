@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { access, lstat, readlink } from 'node:fs/promises';
+import { access, lstat, readlink, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Stats } from 'node:fs';
 import type { HostName, SecretRef, Site } from '../model/site.ts';
@@ -103,7 +103,6 @@ async function secretProblem(
   } catch (error) {
     return `file ${ref.file}: ${error instanceof Error ? error.message : String(error)}`;
   }
-  const stats = await lstat(ref.file);
-  if (stats.isDirectory()) return `${ref.file} is a directory, not a file`;
+  if ((await stat(ref.file)).isDirectory()) return `${ref.file} is a directory, not a file`;
   return null;
 }
