@@ -191,7 +191,10 @@ export interface CopyProgress {
 
 /** On the keeper of a store. */
 export interface StoreActivities {
-  /** Every artifact is there with its size, then SHA256SUMS, then the manifest, last; refuses to overwrite one. */
+  /**
+   * Every artifact is there with its size, then SHA256SUMS, then the manifest, last; refuses to overwrite another one.
+   * Of a store that is not shared each host publishes its own part, the keeper last: its manifest makes the set.
+   */
   publishSet(input: {
     readonly site: string;
     readonly store: string;
@@ -210,11 +213,15 @@ export interface StoreActivities {
     readonly set: SetRef;
     readonly manifest: Manifest;
   }): Promise<Verification>;
-  /** Applies the retention of the plan; returns what was removed. Partial sets of ended runs are cleared after a day. */
+  /**
+   * Applies the retention of the plan; returns what was removed. Partial sets of ended runs are cleared after a day.
+   * With `removed` it removes just these: on the other hosts of a store that is not shared, what its keeper removed.
+   */
   pruneSets(input: {
     readonly plan: Plan;
     readonly store: string;
     readonly now: Instant;
+    readonly removed?: readonly SetRef[];
   }): Promise<readonly SetRef[]>;
 }
 

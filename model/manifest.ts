@@ -89,6 +89,8 @@ export interface StepRecord {
 export interface SetSummary {
   readonly set: SetRef;
   readonly store: string;
+  /** Of the manifest. Of another than 1 nothing else is known: `publishedAt` is empty. */
+  readonly format: number;
   readonly night: string;
   readonly publishedAt: Instant;
   readonly sizeBytes: number;
@@ -100,7 +102,10 @@ export interface Verification {
   readonly set: SetRef;
   readonly store: string;
   readonly checkedBytes: number;
+  /** Those checked. */
   readonly artifacts: number;
+  /** Hosts that hold the others, where the store is not shared: each must verify its own. */
+  readonly elsewhere: readonly HostName[];
   /** Empty: every digest is right. */
   readonly problems: readonly string[];
 }

@@ -157,6 +157,11 @@ export function createDirectoryStore(name: string, spec: StoreSpec, host: HostNa
   function createPart(part: string, sealed: string, handle: FileHandle): Part {
     let linked = false;
     let dropped = false;
+    const isDropped = (): boolean => dropped;
+    const mustCount = (): void => {
+      if (!isDropped()) return;
+      throw new StoreError(`${part} on host ${host} was dropped meanwhile: it is not sealed.`);
+    };
     return {
       write: (chunk) => asked(`write ${part}`, () => writeAll(handle, chunk)),
       seal: () =>
@@ -164,17 +169,19 @@ export function createDirectoryStore(name: string, spec: StoreSpec, host: HostNa
           await handle.sync();
           const mine = await handle.stat();
           await handle.close();
-          if (dropped || !isSame(mine, await lstat(part))) {
-            throw new StoreError(`${part} on host ${host} was dropped meanwhile: it is not sealed.`);
+          mustCount();
+          if (!isSame(mine, await lstat(part))) {
+            throw new StoreError(`${part} on host ${host} is another writer's by now: it is not sealed.`);
           }
           await link(part, sealed).catch(async (error: unknown) => {
             // An answer that was lost on the way from a server: the link is ours.
             if (codeOf(error) !== 'EEXIST' || !isSame(mine, await lstat(sealed))) throw error;
           });
           linked = true;
-          if (dropped) await unlink(sealed);
           await unlink(part).catch(nullIfMissing);
           await syncFolder(dirname(sealed));
+          if (isDropped()) await rm(sealed, { force: true });
+          mustCount();
         }),
       discard: () =>
         asked(`discard ${part}`, async () => {

@@ -1,0 +1,45 @@
+import type { CopyInput } from '../../model/activities.ts';
+import type { Artifact } from '../../model/manifest.ts';
+import type { HostName, Site } from '../../model/site.ts';
+import { openStore } from '../stores/activities.ts';
+import { copyTree } from './copy-tree.ts';
+import type { CopyHooks } from './copy-tree.ts';
+
+export interface ArtifactCopy {
+  readonly site: Site;
+  readonly host: HostName;
+  readonly input: CopyInput;
+  /** Of the job: each attempt writes parts of its own. */
+  readonly attempt: number;
+  /** What the source is on this host, from the agent's own site file. */
+  readonly roots: readonly string[];
+  readonly exclude: readonly string[];
+  readonly hooks: CopyHooks;
+}
+
+/** Copies the source into the store and seals it. Throws as copyTree does; then nothing of it is in the store. */
+export async function copyArtifact(copy: ArtifactCopy): Promise<Artifact> {
+  const { site, host, input, attempt, roots, exclude, hooks } = copy;
+  const startedAt = new Date().toISOString();
+  const copied = await copyTree(
+    {
+      host,
+      roots,
+      exclude,
+      store: openStore(site, host, input.store),
+      set: input.set,
+      artifact: input.artifact,
+      owner: `${input.ref.epoch}-${input.id}-${attempt}`,
+    },
+    hooks,
+  );
+  return {
+    name: input.artifact,
+    store: input.store,
+    host,
+    database: input.source.database,
+    ...copied,
+    startedAt,
+    endedAt: new Date().toISOString(),
+  };
+}

@@ -1,0 +1,59 @@
+import type { PreflightActivities, StoreActivities } from '../../model/activities.ts';
+import type { HostName, Site } from '../../model/site.ts';
+import { createDirectoryStore } from './directory.ts';
+import { StoreError } from './names.ts';
+import { pruneSets, removeSets } from './prune.ts';
+import { listSets, publishSet, showSet } from './sets.ts';
+import type { Store } from './store.ts';
+import { verifySet } from './verify.ts';
+import type { VerifyHooks } from './verify.ts';
+
+export type TokenActivities = Pick<
+  PreflightActivities,
+  'writeStoreToken' | 'readStoreToken' | 'removeStoreToken'
+>;
+
+export interface StoreContext {
+  readonly site: Site;
+  readonly host: HostName;
+  /** Of the activity that runs now: its cancellation and its heartbeat. Absent: neither. */
+  readonly during?: () => VerifyHooks;
+}
+
+export function createStoreActivities(context: StoreContext): StoreActivities & TokenActivities {
+  const { site, host } = context;
+  const storeOf = (input: { readonly site: string; readonly store: string }): Store => {
+    if (input.site !== site.site) {
+      throw new StoreError(`Host ${host} serves site ${site.site}, not ${input.site}.`);
+    }
+    return openStore(site, host, input.store);
+  };
+  return {
+    publishSet: async (input) => publishSet(storeOf(input), input.manifest),
+    listSets: async (input) => listSets(storeOf(input), input.site, input.procedure),
+    showSet: async (input) => showSet(storeOf(input), input.set),
+    verifySet: async (input) => verifySet(storeOf(input), input.manifest, context.during?.() ?? alone()),
+    pruneSets: async ({ plan, store: name, now, removed }) => {
+      const store = storeOf({ site: plan.site, store: name });
+      if (removed === undefined) return pruneSets(store, plan, Date.parse(now));
+      await removeSets(store, plan, removed, Date.parse(now));
+      return removed;
+    },
+    writeStoreToken: async (input) => storeOf(input).writeToken(input.token),
+    readStoreToken: async (input) => storeOf(input).hasToken(input.token),
+    removeStoreToken: async (input) => storeOf(input).removeToken(input.token),
+  };
+}
+
+/** By the name that the site file gives it. Throws StoreError with the known names. */
+export function openStore(site: Site, host: HostName, name: string): Store {
+  const spec = Object.hasOwn(site.stores, name) ? site.stores[name] : undefined;
+  if (spec !== undefined) return createDirectoryStore(name, spec, host);
+  throw new StoreError(
+    `Site ${site.site} has no store ${JSON.stringify(name)} on host ${host}; it has ${Object.keys(site.stores).join(', ')}.`,
+  );
+}
+
+function alone(): VerifyHooks {
+  return { signal: new AbortController().signal, onProgress: () => undefined };
+}
