@@ -1,4 +1,5 @@
 import type { Manifest, SetSummary, Verification } from '../model/manifest.ts';
+import type { Plan } from '../model/plan.ts';
 import type { Progress, Report } from '../model/progress.ts';
 import type { HostAnswer, LedgerAnswer, PlanAnswer } from '../workflows/inspect.ts';
 import type { Decision, ProcedureInput } from '../workflows/messages.ts';
@@ -9,7 +10,7 @@ import { ask } from './questions.ts';
 import { resultOf, type RunRef } from './reports.ts';
 import { activeRun, recentRuns, type RunSummary } from './runs.ts';
 import { startRun } from './start.ts';
-import { lookAt, progressOf, watchRun, type Watched, type WatchOptions } from './watch.ts';
+import { lookAt, planOfRun, progressOf, watchRun, type Watched, type WatchOptions } from './watch.ts';
 
 /** `upBy`: by when all must be up, for a run outside its window. `again`: once more in the same night. */
 export type StartOptions = Omit<ProcedureInput, 'site' | 'procedure'>;
@@ -61,6 +62,11 @@ export class ColdbackupClient {
   /** Of any run, also an ended one: as it stands now, with the copies under way. */
   look(run: RunRef): Promise<Watched & { readonly ended: boolean }> {
     return lookAt(this.#link, run);
+  }
+
+  /** What a run was resolved to; null: not yet. */
+  planOf(run: RunRef): Promise<Plan | null> {
+    return planOfRun(this.#link, run);
   }
 
   /** The active run, again and again until it has ended. */
@@ -135,6 +141,7 @@ export class ColdbackupClient {
       ids.size > 1
         ? `"${id}" begins ${ids.size} sets: ${known.join(', ')}`
         : `no set "${id}"${store === undefined ? '' : ` in ${store}`}; ${site} has: ${known.join(', ') || 'none'}`,
+      { badInput: true },
     );
   }
 }

@@ -8,6 +8,13 @@ export class UnreachableError extends Error {
 /** Thrown when no run, or more than one, is meant by a site and a procedure. */
 export class NoSuchRunError extends Error {
   override readonly name = 'NoSuchRunError';
+  /** How many are active. */
+  readonly active: number;
+
+  constructor(message: string, active: number) {
+    super(message);
+    this.active = active;
+  }
 }
 
 /** Thrown at a start when the same procedure of the site runs already. */
@@ -23,6 +30,16 @@ export class RefusedError extends Error {
 /** Thrown when a question was understood and cannot be answered: an unknown name, a set that is not there. */
 export class QuestionError extends Error {
   override readonly name = 'QuestionError';
+  /** The question names something that is not there, or asks for what cannot be. */
+  readonly badInput: boolean;
+
+  constructor(
+    message: string,
+    { badInput, cause }: { readonly badInput: boolean; readonly cause?: unknown },
+  ) {
+    super(message, { cause });
+    this.badInput = badInput;
+  }
 }
 
 /** Thrown when a run ended without any of its code: terminated by hand, or timed out. The journals tell what is down. */

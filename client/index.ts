@@ -3,7 +3,7 @@ export { ColdbackupClient, type StartOptions } from './client.ts';
 export type { ConnectOptions } from './link.ts';
 export type { RunRef } from './reports.ts';
 export type { RunSummary } from './runs.ts';
-export type { Watched, WatchOptions } from './watch.ts';
+export type { WaitSeen, Watched, WatchOptions } from './watch.ts';
 export {
   AlreadyRunningError,
   NoSuchRunError,

@@ -38,14 +38,21 @@ export async function ask<K extends keyof Questions>(
   }
 }
 
+/** Types of failures of control and agents. */
+const badInput: readonly string[] = ['UnknownName', 'UnknownSiteError', 'PlanError', 'WindowError'];
+
 function failureOf(error: WorkflowFailedError): Error {
   for (let cause: unknown = error.cause; cause instanceof Error; cause = cause.cause) {
-    if (cause instanceof ApplicationFailure) return new QuestionError(cause.message, { cause: error });
+    if (cause instanceof ApplicationFailure)
+      return new QuestionError(cause.message, {
+        badInput: badInput.includes(cause.type ?? ''),
+        cause: error,
+      });
     if (cause instanceof TimeoutFailure)
       return new UnreachableError(
         `no answer in time (${error.cause?.message ?? cause.message}): are control and the agents running? See coldbackup hosts SITE`,
         { cause: error },
       );
   }
-  return new QuestionError(rootCause(error) ?? error.message, { cause: error });
+  return new QuestionError(rootCause(error) ?? error.message, { badInput: false, cause: error });
 }

@@ -39,6 +39,7 @@ export async function activeRun(
     if (run !== undefined)
       throw new NoSuchRunError(
         `${found.length} runs of ${site} are active: ${found.map((one) => `${nameOfRun(one)} (${one.workflowId})`).join(', ')}. Say which procedure is meant`,
+        found.length,
       );
     if (Date.now() > until) throw await noRun(link, site, procedure);
     await new Promise((resolve) => setTimeout(resolve, pollMs));
@@ -128,6 +129,7 @@ async function noRun(link: Link, site: string, procedure?: string): Promise<NoSu
   const wanted = procedure === undefined ? site : nameOfRun({ site, procedure });
   return new NoSuchRunError(
     `no run of ${wanted} is active (active: ${list}). Earlier runs: coldbackup runs ${site}`,
+    0,
   );
 }
 

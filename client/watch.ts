@@ -2,8 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { defaultPayloadConverter } from '@temporalio/common';
 import type { WorkflowExecutionDescription } from '@temporalio/client';
 import type { CopyProgress } from '../model/activities.ts';
+import type { Plan } from '../model/plan.ts';
 import type { Progress } from '../model/progress.ts';
-import { progressQuery } from '../workflows/messages.ts';
+import { planQuery, progressQuery } from '../workflows/messages.ts';
 import { UnreachableError } from './errors.ts';
 import { soon, type Link } from './link.ts';
 import type { RunRef } from './reports.ts';
@@ -13,8 +14,16 @@ export interface Watched {
   readonly progress: Progress;
   /** From the heartbeats of the copies that run. */
   readonly copies: readonly CopyProgress[];
+  /** Likewise of the waits, in the order in which they began. */
+  readonly waits: readonly WaitSeen[];
   /** Why this is older than it should be: nobody answers; null: it is fresh. */
   readonly trouble: string | null;
+}
+
+export interface WaitSeen {
+  readonly kind: 'job' | 'count';
+  /** What the agent saw last: `3`, `running since 00:00`. */
+  readonly last: string;
 }
 
 export interface WatchOptions {
@@ -27,6 +36,10 @@ export function progressOf(link: Link, { workflowId, runId }: RunRef): Promise<P
   return soon(link, () => link.client.workflow.getHandle(workflowId, runId).query(progressQuery));
 }
 
+export function planOfRun(link: Link, { workflowId, runId }: RunRef): Promise<Plan | null> {
+  return soon(link, () => link.client.workflow.getHandle(workflowId, runId).query(planQuery));
+}
+
 /** The run as it stands now, with its copies. */
 export async function lookAt(link: Link, run: RunRef): Promise<Watched & { readonly ended: boolean }> {
   const handle = link.client.workflow.getHandle(run.workflowId, run.runId);
@@ -35,7 +48,7 @@ export async function lookAt(link: Link, run: RunRef): Promise<Watched & { reado
     soon(link, () => handle.describe()),
   ]);
   const ended = description.status.name !== 'RUNNING';
-  return { progress, copies: copiesOf(description), trouble: null, ended };
+  return { progress, copies: copiesOf(description), waits: waitsOf(description), trouble: null, ended };
 }
 
 /** Looks at the run until it has ended, through outages of control and server; once it has been seen at all. */
@@ -54,7 +67,7 @@ export async function* watchRun(
     } catch (error) {
       if (!(error instanceof UnreachableError) || last === null) throw error;
       if (await hasEnded(link, run)) return;
-      yield { progress: last, copies: [], trouble: error.message };
+      yield { progress: last, copies: [], waits: [], trouble: error.message };
     }
     await sleep(everyMs, undefined, { ...(signal && { signal }) });
   }
@@ -70,17 +83,40 @@ async function hasEnded(link: Link, { workflowId, runId }: RunRef): Promise<bool
   }
 }
 
-function copiesOf({ raw }: WorkflowExecutionDescription): readonly CopyProgress[] {
-  return (raw.pendingActivities ?? [])
-    .filter(({ activityType }) => activityType?.name === 'copy')
-    .flatMap(({ heartbeatDetails }) => {
-      const payload = heartbeatDetails?.payloads?.[0];
-      const details: unknown = payload ? defaultPayloadConverter.fromPayload(payload) : null;
-      return isCopyProgress(details) ? [details] : [];
-    })
+function copiesOf(description: WorkflowExecutionDescription): readonly CopyProgress[] {
+  return beatsOf(description)
+    .flatMap(({ details }) => (isCopyProgress(details) ? [details] : []))
     .sort((a, b) => a.artifact.localeCompare(b.artifact));
+}
+
+function waitsOf(description: WorkflowExecutionDescription): readonly WaitSeen[] {
+  return beatsOf(description).flatMap(({ activity, details }) => {
+    const kind = waitKinds[activity];
+    return kind !== undefined && hasLast(details) ? [{ kind, last: details.last }] : [];
+  });
+}
+
+const waitKinds: Readonly<Record<string, WaitSeen['kind']>> = { waitForJob: 'job', waitForCount: 'count' };
+
+/** Of all activities that run, in the order in which they were scheduled (ids count up). */
+function beatsOf({
+  raw,
+}: WorkflowExecutionDescription): readonly { readonly activity: string; readonly details: unknown }[] {
+  return [...(raw.pendingActivities ?? [])]
+    .sort((a, b) => Number(a.activityId) - Number(b.activityId))
+    .map(({ activityType, heartbeatDetails }) => {
+      const payload = heartbeatDetails?.payloads?.[0];
+      return {
+        activity: activityType?.name ?? '',
+        details: payload ? defaultPayloadConverter.fromPayload(payload) : null,
+      };
+    });
 }
 
 function isCopyProgress(value: unknown): value is CopyProgress {
   return typeof value === 'object' && value !== null && 'artifact' in value && 'readBytes' in value;
+}
+
+function hasLast(value: unknown): value is { readonly last: string } {
+  return typeof value === 'object' && value !== null && 'last' in value && typeof value.last === 'string';
 }

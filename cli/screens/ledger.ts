@@ -1,0 +1,33 @@
+import type { Entry } from '../../model/ledger.ts';
+import type { LedgerAnswer } from '../../workflows/inspect.ts';
+import { clockTime, columns, indented, plain, type Clock, type Paint } from './text.ts';
+
+/** What is down on each host, and for whom. */
+export function ledgerScreen(answers: readonly LedgerAnswer[], clock: Clock, paint: Paint = plain): string {
+  return answers.map((answer) => hostText(answer, clock, paint)).join('\n');
+}
+
+/** `service ingest-internal` */
+export function changeName({ change }: Pick<Entry, 'change'>): string {
+  return change.kind === 'service-stopped' ? `service ${change.service}` : `balancer of ${change.database}`;
+}
+
+function hostText({ host, view, error }: LedgerAnswer, clock: Clock, paint: Paint): string {
+  if (view === null) return `${paint.bold(host)}   ${paint.red('no answer')}: ${error ?? ''}`;
+  const { held } = view;
+  if (held === null) return `${paint.bold(host)}   free: nothing is held`;
+  const { procedure, workflowId, night, upBy, entries, epoch } = held;
+  const head = `${paint.bold(host)}   held by ${procedure}, night ${night}, up by ${clockTime(upBy, clock)} (${workflowId}, epoch ${epoch})`;
+  if (entries.length === 0) return `${head}\n  nothing is down`;
+  return `${head}\n${indented(columns(entries.map((entry) => entryRow(entry, clock))), '  ')}`;
+}
+
+function entryRow(entry: Entry, clock: Clock): readonly string[] {
+  const since = `since ${clockTime(entry.endedAt ?? entry.intentAt, clock)}`;
+  return [changeName(entry), entry.endedAt === null ? 'being stopped' : 'stopped', since, foundWords(entry)];
+}
+
+function foundWords({ found }: Entry): string {
+  if (found.kind === 'balancer') return 'will be put back as found';
+  return found.state === 'running' ? 'found running' : 'found stopped, stays stopped';
+}

@@ -1,0 +1,84 @@
+import type { StepRecord } from '../../model/manifest.ts';
+import type { Outcome, Report } from '../../model/progress.ts';
+import { checksTable } from './checks.ts';
+import { bytes, clockTime, columns, exactly, indented, plain, type Paint } from './text.ts';
+
+/** How a run ended: each step and how long it took, each service and how long it was down, the set and its size. */
+export function reportScreen(report: Report, timezone: string, paint: Paint = plain): string {
+  const { outcome, checks, steps, services, sets, notBack, warnings } = report;
+  const nothingDone = outcome === 'no-go' || outcome === 'already-ran';
+  const notGo = checks.filter(({ verdict }) => verdict !== 'go');
+  return [
+    headline(report, timezone, paint),
+    ...(nothingDone && notGo.length > 0 ? [checksTable(notGo, paint)] : []),
+    ...(nothingDone ? [] : [stepsTable(steps)]),
+    ...(services.length > 0 ? [servicesTable(report)] : []),
+    ...(sets.length > 0 ? [setsTable(report)] : []),
+    ...(notBack.length > 0 ? [notBackText(report, paint)] : []),
+    ...(warnings.length > 0 ? [warnings.map((warning) => paint.yellow(`note   ${warning}`)).join('\n')] : []),
+  ].join('\n\n');
+}
+
+function headline(report: Report, timezone: string, paint: Paint): string {
+  const { site, procedure, night, outcome, reason, startedAt, endedAt } = report;
+  const clock = {
+    timezone,
+    now: startedAt,
+    seconds: Date.parse(endedAt) - Date.parse(startedAt) < 3_600_000,
+  };
+  const tookMs = Date.parse(endedAt) - Date.parse(startedAt);
+  const times = `${clockTime(startedAt, clock)} to ${clockTime(endedAt, clock)} (${exactly(tookMs)})`;
+  const colour = outcome === 'complete' ? paint.green : paint.red;
+  return [
+    `${paint.bold(`${site}/${procedure}`)}   ${night === null ? '' : `night ${night} · `}${times} · ${colour(outcome)}`,
+    ...(outcome === 'complete' ? [] : [outcomeWords[outcome]]),
+    ...(reason === null ? [] : [`why: ${reason}`]),
+  ].join('\n');
+}
+
+const outcomeWords: Readonly<Record<Exclude<Outcome, 'complete'>, string>> = {
+  incomplete: 'Everything is back in time, before the copies were done: there is no set.',
+  failed: 'Everything is back; there is no set.',
+  cancelled: 'Everything is back; there is no set.',
+  'not-back': 'NOT everything is back.',
+  'no-go': 'Nothing was changed.',
+  'already-ran': 'Nothing was changed: this night was run before. Once more: --again',
+};
+
+function stepsTable(steps: readonly StepRecord[]): string {
+  return columns([
+    ['step', '', 'took', 'outcome'],
+    ...steps.map(({ id, label, outcome, startedAt, endedAt, detail }) => {
+      const indent = '  '.repeat((id.split('/').length - 1) / 2);
+      const took =
+        startedAt === null || endedAt === null ? '' : exactly(Date.parse(endedAt) - Date.parse(startedAt));
+      return [`${indent}${id}`, label, took, `${outcome}${detail === undefined ? '' : `: ${detail}`}`];
+    }),
+  ]);
+}
+
+function servicesTable({ services }: Report): string {
+  return columns([
+    ['service', 'host', 'down', 'found'],
+    ...services.map(({ service, host, downMs, found }) => [
+      ...[service, host, found === 'stopped' ? '-' : exactly(downMs)],
+      found === 'stopped' ? 'stopped, left stopped' : 'running',
+    ]),
+  ]);
+}
+
+function setsTable({ sets }: Report): string {
+  return columns([
+    ['set', 'store', 'size'],
+    ...sets.map(({ set, store, sizeBytes }) => [set.id, store, bytes(sizeBytes)]),
+  ]);
+}
+
+function notBackText({ notBack }: Report, paint: Paint): string {
+  const hosts = [...new Set(notBack.map(({ host }) => host))];
+  return [
+    paint.red('not back'),
+    indented(columns(notBack.map(({ what, host, why }) => [what, host, why])), '  '),
+    ...hosts.map((host) => `do: on ${host}: coldbackup recover --host ${host} --site FILE`),
+  ].join('\n');
+}

@@ -1,0 +1,23 @@
+import type { RunSummary } from '../../client/runs.ts';
+import { bytes, clockTime, columns, exactly, plain, type Clock, type Paint } from './text.ts';
+
+export function runsScreen(runs: readonly RunSummary[], clock: Clock, paint: Paint = plain): string {
+  if (runs.length === 0) return 'no runs';
+  return columns([
+    ['run', 'started', 'took', 'outcome', 'set'],
+    ...runs.map(({ site, procedure, state, startedAt, endedAt, report }) => [
+      `${site}/${procedure}`,
+      clockTime(startedAt, clock),
+      endedAt === null ? '' : exactly(Date.parse(endedAt) - Date.parse(startedAt)),
+      coloured(state, paint),
+      report?.sets.map(({ store, sizeBytes }) => `${bytes(sizeBytes)} in ${store}`).join(', ') ||
+        (report?.reason ?? ''),
+    ]),
+  ]);
+}
+
+function coloured(state: RunSummary['state'], paint: Paint): string {
+  if (state === 'complete') return paint.green(state);
+  if (state === 'running') return paint.bold(state);
+  return state === 'not-back' || state === 'lost' ? paint.red(state) : paint.yellow(state);
+}

@@ -1,0 +1,40 @@
+import type { Manifest, SetSummary, Verification } from '../../model/manifest.ts';
+import { bytes, columns, count, exactly, plain, type Paint } from './text.ts';
+
+export function setsScreen(sets: readonly SetSummary[]): string {
+  if (sets.length === 0) return 'no sets';
+  return columns([
+    ['set', 'procedure', 'night', 'store', 'size', 'artifacts'],
+    ...sets.map(({ set, night, store, sizeBytes, artifacts }) => [
+      ...[set.id, set.procedure, night, store, bytes(sizeBytes), String(artifacts)],
+    ]),
+  ]);
+}
+
+export function setScreen(manifest: Manifest, paint: Paint = plain): string {
+  const { set, night, startedAt, publishedAt, artifacts, steps, warnings } = manifest;
+  return [
+    `${paint.bold(set.id)}   ${set.site}/${set.procedure} · night ${night} · published ${publishedAt}`,
+    columns([
+      ['artifact', 'host', 'size', 'content', 'files', 'sha256'],
+      ...artifacts.map(({ name, host, sizeBytes, contentBytes, files, sha256 }) => [
+        ...[name, host, bytes(sizeBytes), bytes(contentBytes), String(files), sha256.slice(0, 16)],
+      ]),
+    ]),
+    `${count(artifacts.length, 'artifact')}, ${bytes(artifacts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))}; ` +
+      `${count(steps.length, 'step')}; published ${exactly(Date.parse(publishedAt) - Date.parse(startedAt))} after the start`,
+    ...warnings.map((warning) => `note   ${warning}`),
+  ].join('\n\n');
+}
+
+export function verificationScreen(verifications: readonly Verification[], paint: Paint = plain): string {
+  const problems = verifications.flatMap((one) => one.problems);
+  const checked = verifications.reduce((sum, { checkedBytes }) => sum + checkedBytes, 0);
+  const artifacts = verifications.reduce((sum, one) => sum + one.artifacts, 0);
+  const read = `${count(artifacts, 'artifact')}, ${bytes(checked)} read`;
+  if (problems.length === 0) return `${paint.green('every digest is right')}: ${read}`;
+  return [
+    paint.red(`${count(problems.length, 'problem')}: ${read}`),
+    ...problems.map((one) => `  ${one}`),
+  ].join('\n');
+}
