@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePort } from '../ports.ts';
 import { userinfo, withAdmin } from './admin.ts';
@@ -76,8 +75,7 @@ async function describeMongos(
   { name, members }: ReplicaSet,
 ): Promise<Server> {
   const port = await freePort();
-  const folder = join(deployment.folder, `mongos-${port}`);
-  await mkdir(folder);
+  const { folder } = deployment.placeOf('mongos', 0, port);
   const pidFile = join(folder, 'mongos.pid');
   const logFile = join(folder, 'mongos.log');
   const server = {
