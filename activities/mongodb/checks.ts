@@ -20,8 +20,6 @@ export interface MongodbCheckOptions {
 
 type Row = Omit<Check, 'host' | 'subject'>;
 
-/** A stop that steps a primary down was measured at 12 s; killed before the third part of the limit is used up. */
-const shortestStopMs = 36_000;
 /** A router pings every 10 s; one that has not for this long is gone. */
 const routerAliveMs = 60_000;
 const doc = 'docs/mongodb.md';
@@ -130,10 +128,11 @@ async function checkMember(
       await mayBeAsked(client, info.replicaSetConfig !== null),
       ...(await checkSet(site, database, client, options)),
       await expiring(client),
+      await checkStop(site, database, member, client, options),
     ],
     options,
   );
-  return [running, ...rows, await checkStop(site, database, member, options)];
+  return [running, ...rows];
 }
 
 /** Asks all that a run asks, but for the marker, which is a write. */
@@ -236,22 +235,33 @@ async function expiring(client: MongoClient): Promise<Row> {
       );
 }
 
+/**
+ * A member that is told to stop steps down and waits for its clients first: 15 s unless told otherwise. A limit below
+ * three times that is one that a slow night reaches: the server is killed, and the copy is worth nothing.
+ */
 async function checkStop(
   site: Site,
   database: string,
   member: string,
+  client: MongoClient,
   { stopTimeoutMs }: MongodbCheckOptions,
 ): Promise<Row> {
   const name = memberOf(site, database, member).service;
-  const service = site.services[name];
-  const limits = [service?.stopWithinMs, await stopTimeoutMs?.(name)].filter((ms) => typeof ms === 'number');
-  const limitMs = Math.min(...limits);
-  if (limits.length === 0) return go('the time that its stop may take is not known');
-  if (limitMs >= shortestStopMs) return go(`its stop may take ${limitMs / 1000} s`);
-  return warning(
-    `its stop may take ${limitMs / 1000} s only`,
-    `a primary steps down first, which may take 12 s and more: allow ${shortestStopMs / 1000} s (stop-within, TimeoutStopSec), or it is killed and the copy is worth nothing`,
+  const limits = [site.services[name]?.stopWithinMs, await stopTimeoutMs?.(name)].filter(
+    (ms) => typeof ms === 'number',
   );
+  const parameter = 'shutdownTimeoutMillisForSignaledShutdown';
+  const answer = await client.db('admin').command({ getParameter: 1, [parameter]: 1 });
+  const waitsMs = Number(answer[parameter]);
+  const waits = `it waits up to ${waitsMs / 1000} s for its clients before it stops`;
+  if (limits.length === 0) return go(waits);
+  const limitMs = Math.min(...limits);
+  return limitMs >= 3 * waitsMs
+    ? go(`${waits}, and has ${limitMs / 1000} s`)
+    : warning(
+        `${waits}, and has ${limitMs / 1000} s only`,
+        `allow three times as long (stop-within, TimeoutStopSec) or lower ${parameter}: a server that is killed leaves no copy`,
+      );
 }
 
 interface Privilege {

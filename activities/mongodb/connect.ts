@@ -116,7 +116,7 @@ function clientOf(target: Target, uri: string, reachWithinMs: number): MongoClie
 
 function asFailure(error: unknown, target: Target, uri: string): Error {
   if (error instanceof ApplicationFailure || isNotPrimary(error)) return error as Error;
-  const said = scrub(error instanceof Error ? error.message : String(error), uri);
+  const said = scrub(error instanceof Error ? error.message : String(error), uri).replace(/\.$/, '');
   const where = `${target.what}, asked from host ${target.host}`;
   if (error instanceof MongoServerError && notAuthorised.has(Number(error.code)))
     return refusal(
@@ -131,7 +131,8 @@ function asFailure(error: unknown, target: Target, uri: string): Error {
 function scrub(message: string, uri: string): string {
   const login = /^[a-z+]+:\/\/([^/]*)@/.exec(uri)?.[1] ?? '';
   const password = login.slice(login.indexOf(':') + 1);
-  return [uri, login, password, decode(password)]
+  const rest = uri.replace(/^[a-z+]+:\/\//, '').trim();
+  return [uri, rest, login, password, decode(password)]
     .filter((secret) => secret !== '')
     .reduce((text, secret) => text.replaceAll(secret, '***'), message)
     .replace(/, (lsid|\$clusterTime): .*\}/, ' }') // The server quotes the command with all that the driver adds.

@@ -109,10 +109,8 @@ function namespaceOf(part: Document): string {
   const o = (part['o'] ?? {}) as Readonly<Record<string, unknown>>;
   const command = Object.keys(o)[0] ?? '?';
   const collection = o[command];
-  const database = ns.slice(0, ns.indexOf('.'));
-  return typeof collection === 'string' && collection !== '' && !collection.includes('.')
-    ? `${database}.${collection}`
-    : `${ns} ${command}`;
+  if (typeof collection !== 'string' || collection === '') return `${ns} ${command}`;
+  return command === 'renameCollection' ? collection : `${ns.slice(0, ns.indexOf('.'))}.${collection}`;
 }
 
 function sessionOf(entry: Document): string {

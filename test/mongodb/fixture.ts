@@ -13,13 +13,17 @@ export const host = 'here';
 /** A password that would show in any message that carries it. */
 export const backup = { user: 'coldbackup', password: 'p%ss/w@rd-of-coldbackup' };
 
-/** With failpoints. */
-export const testMongod = [...commandOf('mongod-native'), '--setParameter', 'enableTestCommands=1'];
+/** With failpoints. A member that is told to stop waits 15 s for its clients by default. */
+const testParameters = ['enableTestCommands=1', 'shutdownTimeoutMillisForSignaledShutdown=500'].flatMap(
+  (parameter) => ['--setParameter', parameter],
+);
+export const nativeMongod = commandOf('mongod-native');
+export const mongod7 = commandOf('mongod');
 
 export function startTestSet(
   options: Omit<replicaSet.ReplicaSetOptions, 'mongod'> = {},
 ): Promise<ReplicaSet & Running> {
-  return replicaSet.startReplicaSet({ auth: true, ...options, mongod: testMongod });
+  return replicaSet.startReplicaSet({ auth: true, ...options, mongod: [...nativeMongod, ...testParameters] });
 }
 
 export function startTestCluster(
@@ -28,7 +32,7 @@ export function startTestCluster(
   return shardedCluster.startShardedCluster({
     auth: true,
     ...options,
-    mongod: [...commandOf('mongod'), '--setParameter', 'enableTestCommands=1'],
+    mongod: [...mongod7, ...testParameters],
     mongos: commandOf('mongos'),
   });
 }
@@ -91,7 +95,11 @@ export function uriOf(
 }
 
 /** Makes the roles of docs/mongodb.md, as they stand there, and the user. */
-export async function createBackupUser(uri: string, roles: readonly string[]): Promise<void> {
+export async function createBackupUser(
+  uri: string,
+  roles: readonly string[],
+  { members }: { readonly members: number },
+): Promise<void> {
   const page = await readFile(fileURLToPath(new URL('../../docs/mongodb.md', import.meta.url)), 'utf8');
   const blocks = [...page.matchAll(/```json\n([\s\S]*?)```/g)].map(
     ([, json]) => JSON.parse(json ?? '') as Document,
@@ -99,7 +107,12 @@ export async function createBackupUser(uri: string, roles: readonly string[]): P
   await as(uri, async (admin) => {
     for (const block of blocks.filter((b) => roles.includes(String(b['createRole']))))
       await admin.command(block);
-    await admin.command({ createUser: backup.user, pwd: backup.password, roles });
+    await admin.command({
+      createUser: backup.user,
+      pwd: backup.password,
+      roles,
+      writeConcern: { w: members, wtimeout: 60_000 },
+    });
   });
 }
 
