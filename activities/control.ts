@@ -2,7 +2,8 @@ import type { ControlActivities, ResolvedPlan, SiteInfo } from '../model/activit
 import type { Report } from '../model/progress.ts';
 import { ApplicationFailure } from '@temporalio/common';
 import { resolvePlan } from '../config/plan.ts';
-import { loadSites, type SiteFolder } from '../config/sites.ts';
+import type { LoadedSite } from '../config/load.ts';
+import { loadSites, siteNamed } from '../config/sites.ts';
 
 export interface ControlDeps {
   /** A folder of site files, or one file; read again at each question. */
@@ -19,19 +20,22 @@ export function createControlActivities({
 }: ControlDeps): ControlActivities {
   return {
     async resolvePlan({ site, ...input }): Promise<ResolvedPlan> {
-      const folder = await loadSites(sites);
+      const known = await loadSites(sites);
       const registered = await searchAttributes();
-      return forGood(() => ({ plan: resolvePlan(folder.get(site), input), searchAttributes: registered }));
+      return forGood(() => ({
+        plan: resolvePlan(siteNamed(known.sites, site), input),
+        searchAttributes: registered,
+      }));
     },
     async listSites() {
-      const folder = await loadSites(sites);
-      return folder.all().map(infoOf);
+      const known = await loadSites(sites);
+      return [...known.sites.values()].map(infoOf);
     },
     writeReport: onReport,
   };
 }
 
-function infoOf({ site, digest, file }: ReturnType<SiteFolder['all']>[number]): SiteInfo {
+function infoOf({ site, digest, file }: LoadedSite): SiteInfo {
   return {
     site: site.site,
     file,

@@ -19,7 +19,11 @@ type Handlers = {
 const handlers: Handlers = { stop, wait, parallel, backup };
 
 /** In order; the first that fails ends it. */
-export async function runStep(run: Run, step: PlanStep): Promise<void> {
+export async function runSteps(run: Run, steps: readonly PlanStep[]): Promise<void> {
+  for (const step of steps) await runStep(run, step);
+}
+
+async function runStep(run: Run, step: PlanStep): Promise<void> {
   const state = run.steps.get(step.id);
   if (state === undefined) throw new Error(`step ${step.id} is not in the plan`);
   state.outcome = 'running';

@@ -1,6 +1,6 @@
 import { access, constants } from 'node:fs/promises';
 import type { PreflightActivities, PreflightInput } from '../../model/activities.ts';
-import type { Plan } from '../../model/plan.ts';
+import type { Plan, PlanDatabase } from '../../model/plan.ts';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import type { Journal } from '../ledger/journal.ts';
@@ -66,9 +66,9 @@ async function checkPlan(
   return groups.flat();
 }
 
-function databasesOf(plan: Plan): readonly { database: string; engine: 'mongodb' | 'files' }[] {
-  const all = (steps: Plan['steps']): readonly { database: string; engine: 'mongodb' | 'files' }[] =>
-    steps.flatMap((step) => {
+function databasesOf(plan: Plan): readonly PlanDatabase[] {
+  const all = (steps: Plan['steps']): readonly PlanDatabase[] =>
+    steps.flatMap((step): readonly PlanDatabase[] => {
       if (step.kind === 'backup') return step.databases;
       return step.kind === 'parallel' ? step.branches.flatMap((branch) => all(branch.steps)) : [];
     });

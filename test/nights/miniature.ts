@@ -1,0 +1,284 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beating } from '../../activities/beat.ts';
+import { createJobs } from '../../activities/ledger/jobs.ts';
+import { openJournal, type Journal } from '../../activities/ledger/journal.ts';
+import { createLedger } from '../../activities/ledger/ledger.ts';
+import { openEntries } from '../../activities/ledger/records.ts';
+import type { World } from '../../activities/ledger/world.ts';
+import type { AgentActivities } from '../../model/activities.ts';
+import type { Artifact } from '../../model/manifest.ts';
+import type { Plan, PlanMongodb, PlanStep } from '../../model/plan.ts';
+import type { HostName, Site } from '../../model/site.ts';
+
+/**
+ * The hosts of a site in memory: real journals and the real ledger over services, a cluster and a store that are only
+ * values, so that any activity can be made to fail for good, and what is left can be looked at.
+ */
+export interface Miniature {
+  readonly hosts: readonly HostName[];
+  activities(host: HostName): AgentActivities;
+  /** Everything that does not look as at the start; empty: all is back. */
+  differences(): readonly string[];
+  readonly published: string[];
+  /** Every call in the order of its begin: `host activity what`. */
+  readonly calls: string[];
+  /** Asked before each call and each undo; throws to make it fail for good. */
+  fault: (call: string) => void | Promise<void>;
+  close(): void;
+}
+
+export function createMiniature(
+  site: Site,
+  digest: string,
+  plan: () => Plan,
+  clock: () => Promise<string>,
+): Miniature {
+  const folder = mkdtempSync(join(tmpdir(), 'coldbackup-night-'));
+  const state = new Map<string, 'running' | 'stopped'>();
+  const held = new Set<string>();
+  const instances = new Map<string, number>();
+  const balancer = {
+    settings: { _id: 'balancer', mode: 'full', activeWindow: { start: '23:00', stop: '6:00' } } as Record<
+      string,
+      unknown
+    > | null,
+  };
+  const balancerFound = JSON.stringify(balancer.settings);
+  for (const [name, { hosts, normally }] of Object.entries(site.services))
+    for (const host of hosts) state.set(`${name}@${host}`, normally);
+  const before = new Map(state);
+  const journals = new Map<HostName, Journal>(
+    site.hosts.map((host) => [host, openJournal(join(folder, host))]),
+  );
+  const made = new Map<HostName, AgentActivities>();
+  const calls: string[] = [];
+  const published: string[] = [];
+
+  const miniature: Miniature = {
+    hosts: site.hosts,
+    activities(host) {
+      const activities = made.get(host) ?? instrument(host, activitiesOf(host));
+      made.set(host, activities);
+      return activities;
+    },
+    differences: () => [
+      ...[...state].filter(([key, now]) => before.get(key) !== now).map(([key, now]) => `${key} is ${now}`),
+      ...[...held].map((key) => `${key} is held down`),
+      ...(JSON.stringify(balancer.settings) === balancerFound ? [] : ['the balancer is not as found']),
+      ...[...journals].flatMap(([host, journal]) =>
+        journal.state().claim === null
+          ? []
+          : [`${host} is still claimed, ${openEntries(journal.state()).length} changes open`],
+      ),
+    ],
+    published,
+    calls,
+    fault: () => undefined,
+    close() {
+      for (const journal of journals.values()) journal.release();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  return miniature;
+
+  /** The same names at every run: a call is `host activity subject`, whatever its ids are. */
+  function instrument(host: HostName, activities: AgentActivities): AgentActivities {
+    return Object.fromEntries(
+      Object.entries(activities).map(([name, activity]: [string, (input: never) => Promise<unknown>]) => [
+        name,
+        (input: never) =>
+          beating(async () => {
+            const call = `${host} ${name} ${subjectOf(input)}`.trim();
+            calls.push(call);
+            await miniature.fault(call);
+            return activity(input);
+          }),
+      ]),
+    ) as unknown as AgentActivities;
+  }
+
+  function activitiesOf(host: HostName): AgentActivities {
+    const journal = journals.get(host);
+    if (journal === undefined) throw new Error(`no host ${host}`);
+    const jobs = createJobs(journal, () => new Date().toISOString());
+    const signal = () => new AbortController().signal;
+    const ledger = createLedger({
+      host,
+      site,
+      siteDigest: digest,
+      journal,
+      jobs,
+      signal,
+      world: worldOf(host),
+      warn: () => undefined,
+    });
+    return {
+      ...ledger,
+      preflight: async () => ({
+        host,
+        version: 'test',
+        protocol: 1,
+        siteDigest: digest,
+        clock: await clock(),
+        pid: 1,
+        checks: [],
+      }),
+      writeStoreToken: async () => undefined,
+      readStoreToken: async () => true,
+      removeStoreToken: async () => undefined,
+      waitForJob: async () => ({ outcome: 'reached', last: 'ended well' }),
+      waitForCount: async () => ({ outcome: 'reached', last: '0' }),
+      copy: async (input) =>
+        jobs.run(
+          input.id,
+          input.position,
+          async () => artifactOf(input.artifact, input.store, host, input.source.database),
+          signal(),
+        ),
+      publishSet: async ({ store, manifest }) => {
+        published.push(manifest.set.id);
+        return {
+          set: manifest.set,
+          store,
+          format: 1,
+          night: manifest.night,
+          publishedAt: manifest.publishedAt,
+          sizeBytes: 1,
+          artifacts: manifest.artifacts.length,
+          complete: true,
+        };
+      },
+      listSets: async () => [],
+      showSet: async () => Promise.reject(new Error('not in the miniature')),
+      verifySet: async ({ store, set }) => ({
+        set,
+        store,
+        checkedBytes: 0,
+        artifacts: 0,
+        elsewhere: [],
+        problems: [],
+      }),
+      pruneSets: async () => [],
+      mongodbTopology: async () => ({
+        topology: 'sharded',
+        sets: setsOf(mongodbOf(plan())),
+        shards: [],
+        balancer: balancer.settings,
+      }),
+      mongodbGate: async () => undefined,
+      mongodbPrimary: async ({ member }) => ({ primary: primaryOf(member) }),
+      mongodbMark: async () => ({ marker: { ts: '1,1', term: 1 } }),
+      mongodbDescribe: async () => ({
+        version: '7.0.11',
+        fcv: '7.0',
+        options: {},
+        replicaSetConfig: null,
+        shardIdentity: null,
+      }),
+      mongodbFingerprint: async () => ({}),
+      mongodbWritesSince: async () => [],
+    };
+  }
+
+  function worldOf(host: HostName): World {
+    const key = (service: Parameters<World['observe']>[0]) => {
+      const name = Object.entries(site.services).find(
+        ([, one]) => one === service || JSON.stringify(one) === JSON.stringify(service),
+      )?.[0];
+      return `${name ?? 'unknown'}@${host}`;
+    };
+    return {
+      observe: async (service) => ({
+        kind: 'service',
+        state: state.get(key(service)) ?? 'stopped',
+        dragged: [],
+      }),
+      stop: async (service) => {
+        held.add(key(service));
+        state.set(key(service), 'stopped');
+        return { tookMs: 1, exitStatus: 0, instance: String(instances.get(key(service)) ?? 0) };
+      },
+      stateOf: async (service) => state.get(key(service)) ?? 'stopped',
+      letGo: async (service) => void held.delete(key(service)),
+      start: async (_name, service) => {
+        instances.set(key(service), (instances.get(key(service)) ?? 0) + 1);
+        state.set(key(service), 'running');
+      },
+      instanceOf: async (service) => String(instances.get(key(service)) ?? 0),
+      guard: async () => 'holds',
+      balancer: {
+        observe: async () => ({ kind: 'balancer', settings: balancer.settings }),
+        stop: async () => void (balancer.settings = { ...balancer.settings, mode: 'off' }),
+        restore: async (_database, found) =>
+          void (balancer.settings = found.settings === null ? null : { ...found.settings }),
+      },
+    };
+  }
+
+  function primaryOf(member: string): string | null {
+    const db = mongodbOf(plan());
+    const set = setsOf(db).find(({ members }) => members.includes(member));
+    const up = db.members.filter(
+      ({ name, service, host }) =>
+        set?.members.includes(name) && state.get(`${service}@${host}`) === 'running',
+    );
+    return up[0]?.name ?? null;
+  }
+}
+
+/** As in the example: services are named after their set, `mongod-shard1-a`, `mongoc-a`. */
+function setsOf(db: PlanMongodb) {
+  const setName = (service: string) => service.slice(0, service.lastIndexOf('-'));
+  return [...new Set(db.members.map(({ service }) => setName(service)))].map((set) => ({
+    set,
+    role: set === 'mongoc' ? ('config' as const) : ('shard' as const),
+    members: db.members.filter(({ service }) => setName(service) === set).map(({ name }) => name),
+    primary: null,
+  }));
+}
+
+function mongodbOf(plan: Plan): PlanMongodb {
+  const all = (steps: readonly PlanStep[]): readonly PlanMongodb[] =>
+    steps.flatMap((step) => {
+      if (step.kind === 'parallel') return step.branches.flatMap((branch) => all(branch.steps));
+      return step.kind === 'backup' ? step.databases.filter((database) => database.engine === 'mongodb') : [];
+    });
+  const [first] = all(plan.steps);
+  if (first === undefined) throw new Error('the plan has no MongoDB');
+  return first;
+}
+
+function artifactOf(name: string, store: string, host: HostName, database: string): Artifact {
+  const at = new Date().toISOString();
+  const fileList = { name: `${name}.files`, sha256: '', sizeBytes: 0 };
+  return {
+    name,
+    store,
+    host,
+    database,
+    sizeBytes: 1,
+    sha256: '',
+    contentBytes: 1,
+    files: 1,
+    fileList,
+    startedAt: at,
+    endedAt: at,
+    leftOut: [],
+  };
+}
+
+function subjectOf(input: {
+  id?: string;
+  scope?: string;
+  artifact?: string;
+  member?: string;
+  job?: string;
+  count?: string;
+  store?: string;
+}): string {
+  return (
+    input.id ?? input.scope ?? input.artifact ?? input.member ?? input.job ?? input.count ?? input.store ?? ''
+  );
+}

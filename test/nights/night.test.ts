@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { ApplicationFailure } from '@temporalio/common';
+import { openNights, type Night, type Nights } from './night.ts';
+
+const example = 'examples/vitam.yaml';
+/** Once bringing back has begun a failure cannot be answered by bringing back. */
+const undoing = /^\S+ (takeOver|undoChange|release) /;
+/** Their failure is told, and changes nothing. */
+const harmless = /^\S+ (pruneSets|writeReport)/;
+
+describe('a night in virtual time', () => {
+  let nights: Nights;
+  let clean: Night;
+  let calls: readonly string[];
+
+  beforeAll(async () => {
+    nights = await openNights(example);
+    clean = await nights.run(() => undefined);
+    calls = ['control resolvePlan', ...clean.calls, 'control writeReport'].map((call) => `${call} `);
+  });
+  afterAll(() => nights.close());
+
+  test('ends complete, with one set, and everything as it was found', () => {
+    expect(clean.report).toMatchObject({ outcome: 'complete', reason: null, notBack: [] });
+    expect(clean.published).toHaveLength(1);
+    expect(clean.differences).toEqual([]);
+    expect(clean.report.services.length).toBeGreaterThan(12);
+  });
+
+  test('brings everything back whichever forward activity fails for good', async () => {
+    for (const call of calls.filter((one) => !undoing.test(one) && !harmless.test(one))) {
+      const night = await nights.run((miniature) => (miniature.fault = failing(call)));
+      expect([call, night.differences]).toEqual([call, []]);
+      expect([call, night.published]).toEqual([call, []]);
+      expect([call, night.report.outcome]).toEqual([call, expect.stringMatching(/^(failed|no-go)$/)]);
+      expect([call, night.report.notBack]).toEqual([call, []]);
+    }
+  }, 900_000);
+
+  test('ends complete when only retention or the report fails', async () => {
+    for (const call of calls.filter((one) => harmless.test(one))) {
+      const night = await nights.run((miniature) => (miniature.fault = failing(call)));
+      expect([call, night.report.outcome, night.differences]).toEqual([call, 'complete', []]);
+    }
+  }, 120_000);
+
+  test('brings all else back whichever undo activity fails for good, and the outcome names what did not come', async () => {
+    for (const call of calls.filter((one) => undoing.test(one))) {
+      const night = await nights.run((miniature) => (miniature.fault = failing(call)));
+      expect([call, night.report.outcome]).toEqual([call, 'not-back']);
+      const host = call.split(' ')[0] ?? '';
+      expect([call, night.report.notBack.map((one) => one.host)]).toEqual([
+        call,
+        expect.arrayContaining([host]),
+      ]);
+      const elsewhere = night.differences.filter((difference) => !difference.includes(host));
+      expect([call, elsewhere]).toEqual([call, []]);
+      if (call.includes('undoChange')) {
+        const id = call.split(' ')[2] ?? '';
+        expect([call, night.report.notBack.map((one) => one.id)]).toEqual([call, [id]]);
+      }
+    }
+  }, 900_000);
+
+  test('brings everything back wherever it is cancelled', async () => {
+    for (const call of calls.filter((one) => !undoing.test(one) && !harmless.test(one))) {
+      const night = await nights.run((miniature, handle) => {
+        miniature.fault = once(call, async () => {
+          await (await handle()).cancel();
+        });
+      });
+      expect([call, night.differences]).toEqual([call, []]);
+      expect([call, night.report.outcome]).toEqual([call, 'cancelled']);
+    }
+  }, 900_000);
+});
+
+function failing(call: string): (one: string) => void {
+  return (one) => {
+    if (`${one} ` === call) throw ApplicationFailure.nonRetryable(`made to fail: ${one}`, 'Injected');
+  };
+}
+
+function once(call: string, act: () => Promise<void>): (one: string) => Promise<void> {
+  let done = false;
+  return async (one) => {
+    if (done || `${one} ` !== call) return;
+    done = true;
+    await act();
+  };
+}
