@@ -1,0 +1,117 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createJobs, type Jobs } from '../../activities/ledger/jobs.ts';
+import { openJournal, type Journal } from '../../activities/ledger/journal.ts';
+import { createLedger } from '../../activities/ledger/ledger.ts';
+import type { World } from '../../activities/ledger/world.ts';
+import { parseSite } from '../../config/load.ts';
+import type { LedgerActivities } from '../../model/activities.ts';
+import type { ChangeRequest, ClaimRequest, Ref } from '../../model/ledger.ts';
+import type { Site } from '../../model/site.ts';
+import { SMALL_SITE } from '../config/small-site.ts';
+
+/** One host with a real journal over a world of values; what the world is asked is written down. */
+export interface TestHost {
+  readonly folder: string;
+  readonly ledger: LedgerActivities;
+  readonly journal: Journal;
+  readonly jobs: Jobs;
+  readonly asked: string[];
+  readonly states: Map<string, 'running' | 'stopped'>;
+  /** Runs inside each stop, after the intent. */
+  duringStop: (signal: AbortSignal) => Promise<void>;
+  nowMs: number;
+  claim(request?: Partial<ClaimRequest>): Promise<Ref>;
+  change(ref: Ref, id: string, more?: Partial<ChangeRequest>): ChangeRequest;
+  /** The agent dies and is started again on the same folder. */
+  restart(): TestHost;
+  close(): void;
+}
+
+export const digest = 'd'.repeat(64);
+
+export function openTestHost(folder = mkdtempSync(join(tmpdir(), 'coldbackup-ledger-'))): TestHost {
+  const site = smallSite();
+  const name = Object.keys(site.services)[0] ?? '';
+  const service = site.services[name];
+  if (service === undefined) throw new Error('the small site has no service');
+  const host = service.hosts[0];
+  const journal = openJournal(folder);
+  const asked: string[] = [];
+  const states = new Map<string, 'running' | 'stopped'>([[name, 'running']]);
+  let open = true;
+  const end = () => {
+    if (open) journal.release();
+    open = false;
+  };
+  const jobs = createJobs(journal, () => new Date().toISOString());
+  const test: TestHost = {
+    ...{ folder, journal, jobs, asked, states },
+    ledger: createLedger({
+      ...{ host, site, siteDigest: digest, journal, jobs },
+      world: worldOf(),
+      signal: () => new AbortController().signal,
+      warn: () => undefined,
+      now: () => test.nowMs,
+    }),
+    duringStop: async () => undefined,
+    nowMs: Date.parse('2026-11-21T20:00:00Z'),
+    async claim(request = {}) {
+      const { journal: id, epoch } = await test.ledger.claim({
+        ...{ protocol: 1, site: site.site, host, siteDigest: digest, procedure: 'nightly' },
+        ...{ workflowId: 'w1', runId: 'r1', night: '2026-11-21', again: false, holds: [`service/${name}`] },
+        ...{ upBy: '2026-11-22T07:30:00.000Z', hardLimit: '2026-11-22T09:30:00.000Z' },
+        ...request,
+      });
+      return { site: site.site, host, journal: id, epoch, siteDigest: digest };
+    },
+    change: (ref, id, more = {}) => ({
+      ...{ ref, id, position: id, change: { kind: 'service-stopped', service: name } },
+      notAfter: new Date(test.nowMs + 60_000).toISOString(),
+      ...more,
+    }),
+    restart() {
+      end();
+      const next = openTestHost(folder);
+      for (const [key, state] of states) next.states.set(key, state);
+      return next;
+    },
+    close() {
+      end();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+  return test;
+
+  function worldOf(): World {
+    return {
+      observe: async () => ({ kind: 'service', state: states.get(name) ?? 'stopped', dragged: [] }),
+      async stop(_service, { signal }) {
+        asked.push('stop');
+        await test.duringStop(signal);
+        states.set(name, 'stopped');
+        return { tookMs: 1, exitStatus: 0, instance: '1' };
+      },
+      stateOf: async () => states.get(name) ?? 'stopped',
+      letGo: async () => void asked.push('let go'),
+      async start() {
+        asked.push('start');
+        states.set(name, 'running');
+      },
+      instanceOf: async () => '1',
+      guard: async () => 'holds',
+      balancer: {
+        observe: async () => ({ kind: 'balancer', settings: null }),
+        stop: async () => undefined,
+        restore: async () => undefined,
+      },
+    };
+  }
+}
+
+function smallSite(): Site {
+  const parsed = parseSite(SMALL_SITE, 'small.yaml');
+  if ('problems' in parsed) throw new Error(JSON.stringify(parsed.problems));
+  return parsed.site;
+}
