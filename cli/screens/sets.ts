@@ -5,9 +5,11 @@ export function setsScreen(sets: readonly SetSummary[]): string {
   if (sets.length === 0) return 'no sets';
   return columns([
     ['set', 'procedure', 'night', 'store', 'size', 'artifacts'],
-    ...sets.map(({ set, night, store, sizeBytes, artifacts }) => [
-      ...[set.id, set.procedure, night, store, bytes(sizeBytes), String(artifacts)],
-    ]),
+    ...sets.map(({ set, format, night, store, sizeBytes, artifacts }) =>
+      format === 1
+        ? [set.id, set.procedure, night, store, bytes(sizeBytes), String(artifacts)]
+        : [set.id, set.procedure, night, store, '', `format ${format}: made by a later version`],
+    ),
   ]);
 }
 

@@ -269,6 +269,7 @@ describe('sets', () => {
   const summary: SetSummary = {
     set,
     store: 'vault',
+    format: 1,
     night: '2026-11-21',
     publishedAt: '2026-11-21T21:30:00.000Z',
     sizeBytes: 1_234_567_890,
@@ -331,7 +332,14 @@ describe('sets', () => {
   });
 
   test('are verified digest by digest', () => {
-    const verification = { set, store: 'vault', checkedBytes: 1_000, artifacts: 1, problems: [] };
+    const verification = {
+      set,
+      store: 'vault',
+      checkedBytes: 1_000,
+      artifacts: 1,
+      elsewhere: [],
+      problems: [],
+    };
     expect(verificationScreen([verification, verification])).toBe(
       'every digest is right: 2 artifacts, 2 kB read',
     );

@@ -1,0 +1,12 @@
+import type { Command } from 'commander';
+import { siteJsonSchema } from '../../config/json-schema.ts';
+import { printJson } from '../terminal.ts';
+
+export function addSchema(program: Command): void {
+  program
+    .command('schema')
+    .summary('print the JSON Schema of site files')
+    .description('Prints the JSON Schema of site files, for editors: a description on every key.')
+    .addHelpText('after', '\nExample:\n  coldbackup schema > site.schema.json')
+    .action(() => printJson(siteJsonSchema()));
+}

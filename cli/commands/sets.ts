@@ -1,0 +1,81 @@
+import type { Command } from 'commander';
+import { endWith } from '../ending.ts';
+import { setScreen, setsScreen, verificationScreen } from '../screens/sets.ts';
+import { paint, print, printJson } from '../terminal.ts';
+import { withClient, type ServerOptions } from '../with-client.ts';
+
+interface SetsOptions extends ServerOptions {
+  readonly json?: boolean;
+}
+
+interface SetOptions extends SetsOptions {
+  readonly store?: string;
+}
+
+export function addSets(program: Command): void {
+  const sets = program
+    .command('sets')
+    .summary('backup sets: list, show, verify')
+    .description('Lists the backup sets of a site in all its stores, the newest first.')
+    .argument('<site>')
+    .argument('[procedure]', 'only the sets of this procedure')
+    .option('--json', 'print the summaries')
+    .addHelpText('after', '\nExample:\n  coldbackup sets vitam nightly')
+    .action(async (site: string, procedure: string | undefined, _, command: Command) => {
+      const options = command.optsWithGlobals<SetsOptions>();
+      await withClient(options, async (client) => {
+        const found = await client.sets(site, procedure);
+        if (options.json === true) printJson(found);
+        else print(setsScreen(found));
+      });
+    });
+  addShow(sets);
+  addVerify(sets);
+}
+
+function addShow(sets: Command): void {
+  sets
+    .command('show')
+    .summary('what is in a set')
+    .description('What is in a set: its artifacts, with sizes and digests, and how they were made.')
+    .argument('<site>')
+    .argument('<set>', 'its id, or the beginning of it')
+    .option('--store <name>', 'where it is in several stores')
+    .option('--json', 'print the manifest')
+    .addHelpText('after', '\nExample:\n  coldbackup sets show vitam 2026-11-21')
+    .action(async (site: string, id: string, _, command: Command) => {
+      const options = command.optsWithGlobals<SetOptions>();
+      await withClient(options, async (client) => {
+        const manifest = await client.setShow(site, id, inStore(options));
+        if (options.json === true) printJson(manifest);
+        else print(setScreen(manifest, paint()));
+      });
+    });
+}
+
+function addVerify(sets: Command): void {
+  sets
+    .command('verify')
+    .summary('read a set again, byte by byte')
+    .description(
+      'Reads every byte of a set again, on every host that holds a part of it. Exits 1 when a digest is wrong.',
+    )
+    .argument('<site>')
+    .argument('<set>', 'its id, or the beginning of it')
+    .option('--store <name>', 'where it is in several stores')
+    .option('--json', 'print what each host found')
+    .addHelpText('after', '\nExample:\n  coldbackup sets verify vitam 2026-11-21')
+    .action(async (site: string, id: string, _, command: Command) => {
+      const options = command.optsWithGlobals<SetOptions>();
+      await withClient(options, async (client) => {
+        const verifications = await client.setVerify(site, id, inStore(options));
+        if (options.json === true) printJson(verifications);
+        else print(verificationScreen(verifications, paint()));
+        if (verifications.some(({ problems }) => problems.length > 0)) endWith('failed');
+      });
+    });
+}
+
+function inStore({ store }: SetOptions): { readonly store?: string } {
+  return store === undefined ? {} : { store };
+}

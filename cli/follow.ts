@@ -1,0 +1,83 @@
+import { createLogUpdate } from 'log-update';
+import type { ColdbackupClient } from '../client/client.ts';
+import type { RunRef } from '../client/reports.ts';
+import type { Watched } from '../client/watch.ts';
+import type { Progress, Report } from '../model/progress.ts';
+import { changesBetween } from './screens/changes.ts';
+import { liveLines } from './screens/live.ts';
+import { isTerminal, localTimezone, nowInstant, paint, print } from './terminal.ts';
+
+export interface Followed {
+  readonly report: Report;
+  readonly timezone: string;
+}
+
+/** How a run is shown while it is followed. */
+export type View = 'screen' | 'lines' | 'json-lines' | 'nothing';
+
+export function viewFor(json: 'json-lines' | 'nothing' | null): View {
+  if (json !== null) return json;
+  return isTerminal() ? 'screen' : 'lines';
+}
+
+/** Shows a run until it has ended; on a terminal drawn again and again, elsewhere a line for each change. */
+export async function follow(client: ColdbackupClient, run: RunRef, view: View): Promise<Followed> {
+  const show = viewers[view]();
+  const { seen, end } = show;
+  let timezone = localTimezone();
+  try {
+    for await (const watched of client.follow(run)) {
+      timezone = watched.progress.timezone ?? timezone;
+      seen(watched);
+    }
+  } finally {
+    end();
+  }
+  return { report: await client.result(run), timezone };
+}
+
+interface Viewer {
+  readonly seen: (watched: Watched) => void;
+  readonly end: () => void;
+}
+
+const viewers: Readonly<Record<View, () => Viewer>> = {
+  screen() {
+    const draw = createLogUpdate(process.stdout);
+    return {
+      seen: ({ progress, copies, waits, trouble }) => {
+        const options = { paint: paint(), waits };
+        const lines = liveLines(progress, copies, nowInstant(), localTimezone(), options);
+        draw([...lines, ...(trouble === null ? [] : [paint().red(trouble)])].join('\n'));
+      },
+      end: () => {
+        draw.clear();
+        draw.done();
+      },
+    };
+  },
+  lines: () =>
+    onChange((before, { progress }) => {
+      for (const line of changesBetween(before, progress, nowInstant(), localTimezone())) print(line);
+    }),
+  'json-lines': () =>
+    onChange((before, { progress, copies }) => {
+      if (JSON.stringify(before) !== JSON.stringify(progress)) print(JSON.stringify({ progress, copies }));
+    }),
+  nothing: () => ({ seen: () => undefined, end: () => undefined }),
+};
+
+function onChange(tell: (before: Progress | null, watched: Watched) => void): Viewer {
+  let before: Progress | null = null;
+  let trouble: string | null = null;
+  return {
+    seen: (watched) => {
+      tell(before, watched);
+      before = watched.progress;
+      if (watched.trouble !== null && watched.trouble !== trouble)
+        process.stderr.write(`${watched.trouble}\n`);
+      trouble = watched.trouble;
+    },
+    end: () => undefined,
+  };
+}
