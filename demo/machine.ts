@@ -1,0 +1,52 @@
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startProcess as startHolder } from '../activities/system/command.ts';
+import { createCleanup, type Cleanup } from './local/cleanup.ts';
+import { createPlaces, type Places } from './places.ts';
+import { killUnit } from './services/supervised.ts';
+
+/** All that the demo has on this machine: one folder, and processes that do not outlive it. */
+export interface Machine {
+  readonly places: Places;
+  readonly cleanup: Cleanup;
+  /** Ends every process, by its id, and removes the folder. */
+  end(): Promise<void>;
+}
+
+/**
+ * Makes the folder, and takes the lock that the services watch: when this process goes, even by SIGKILL, the lock goes,
+ * and they with it. All other children die with this process (see startProcess).
+ */
+export async function createMachine(hosts: readonly string[]): Promise<Machine> {
+  const root = mkdtempSync(join(tmpdir(), 'coldbackup-demo-'));
+  // Whatever wants a temporary folder, children too, gets it below: one removal removes it.
+  process.env['TMPDIR'] = join(root, 'tmp');
+  mkdirSync(process.env['TMPDIR']);
+  const places = createPlaces(root, hosts);
+  const cleanup = createCleanup();
+  cleanup.add(() => rmSync(root, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }));
+  const release = await holdLock(places.aliveLock);
+  cleanup.add(release);
+  cleanup.add(() => killUnits(places, hosts));
+  return { places, cleanup, end: cleanup.run };
+}
+
+async function holdLock(file: string): Promise<() => Promise<void>> {
+  writeFileSync(file, '');
+  const holder = startHolder(['flock', '--exclusive', '--no-fork', file, 'cat'], { stdin: 'pipe' });
+  holder.stdin?.write('held\n');
+  await new Promise((held) => holder.stdout.once('data', held));
+  return async () => {
+    holder.stdin?.end();
+    await holder.done;
+  };
+}
+
+async function killUnits(places: Places, hosts: readonly string[]): Promise<void> {
+  const units = hosts.flatMap((host) => {
+    const folder = places.onHost(host, 'services');
+    return readdirSync(folder).map((name) => ({ name, folder: join(folder, name) }));
+  });
+  await Promise.all(units.map(killUnit));
+}

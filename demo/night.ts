@@ -1,0 +1,61 @@
+import { spawn } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Report } from '../model/progress.ts';
+import type { Output } from './output.ts';
+import type { Places } from './places.ts';
+import { startUnit, type Unit } from './services/supervised.ts';
+
+export interface NightOptions {
+  readonly coldbackup: readonly string[];
+  readonly address: string;
+  readonly places: Places;
+  readonly interrupted: AbortSignal;
+}
+
+/** Runs the night as an operator does; the command line shows it, live on a terminal, and the tables in the end. */
+export async function runNight(out: Output, options: NightOptions): Promise<Report> {
+  const { coldbackup, address, places, interrupted } = options;
+  const argv = [...coldbackup, '--address', address, 'run', 'vitam', 'nightly', '--wait'];
+  out.line('$ coldbackup run vitam nightly --wait');
+  const exitCode = await runHere(argv, interrupted);
+  const report = reportOf(places);
+  if (report === null)
+    throw new Error(`coldbackup run ended with exit code ${exitCode}, and there is no report`);
+  return report;
+}
+
+/** Stands in for cron: starts the job a moment after the time from which on a run counts. */
+export function beginJobLater(job: Unit, fromMs: number, interrupted: AbortSignal): void {
+  void sleep(fromMs + 1_000 - Date.now(), undefined, { signal: interrupted }).then(
+    () => startUnit(job),
+    () => undefined,
+  );
+}
+
+/** On this terminal; in a group of its own, so that a Ctrl-C ends the demo and not only this. */
+function runHere(argv: readonly string[], signal: AbortSignal): Promise<number | null> {
+  const file = 'setpriv';
+  const args = ['--pdeathsig', 'KILL', '--', ...argv];
+  return new Promise((resolve, reject) => {
+    const child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit'], detached: true });
+    const end = () => child.kill('SIGKILL');
+    signal.addEventListener('abort', end, { once: true });
+    child.once('error', reject);
+    child.once('exit', (code) => {
+      signal.removeEventListener('abort', end);
+      resolve(code);
+    });
+  });
+}
+
+function reportOf({ reports }: Places): Report | null {
+  try {
+    const folder = join(reports, 'vitam', 'nightly');
+    const name = readdirSync(folder).sort().at(-1);
+    return name === undefined ? null : (JSON.parse(readFileSync(join(folder, name), 'utf8')) as Report);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,56 @@
+import { createHash } from 'node:crypto';
+import { readFileSync, readdirSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { offerFolder } from '../vitam.ts';
+import type { Facts, Look } from './prove.ts';
+import { unpack, type PublishedSet } from './set.ts';
+
+/** The offer's files are those that were acknowledged before their writer stopped, digest by digest. */
+export async function proveOfferFiles(facts: Facts, set: PublishedSet, look: Look): Promise<void> {
+  const expected = expectedDigests(facts);
+  await look(
+    `the offer's ${expected.size} files are in the copy, each with its digest, and no other`,
+    compare(facts, set, expected),
+  );
+}
+
+async function compare(
+  facts: Facts,
+  set: PublishedSet,
+  expected: ReadonlyMap<string, string>,
+): Promise<readonly string[]> {
+  const artifact = set.manifest.artifacts.find(({ database }) => database === 'offer-files');
+  if (!artifact) return ['there is no copy of them'];
+  const root = await unpack(facts, set, artifact.name);
+  const found = digestsIn(join(root, offerFolder(facts.places, facts.site)));
+  return [
+    ...[...expected].flatMap(([path, digest]) => {
+      const copied = found.get(path);
+      if (copied === digest) return [];
+      return [copied === undefined ? `${path} is missing` : `${path} is another`];
+    }),
+    ...[...found.keys()]
+      .filter((path) => !expected.has(path))
+      .map((path) => `${path} was never acknowledged`),
+  ];
+}
+
+function digestsIn(folder: string): ReadonlyMap<string, string> {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  return new Map(
+    entries
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .map((path) => [relative(folder, path), createHash('sha256').update(readFileSync(path)).digest('hex')]),
+  );
+}
+
+/** As the writers wrote them down, in the form of sha256sum. */
+function expectedDigests({ places }: Facts): ReadonlyMap<string, string> {
+  const files = readdirSync(places.acknowledged).filter((name) => /(^archive-.*|-1)\.sha256$/.test(name));
+  return new Map(
+    files
+      .flatMap((name) => readFileSync(join(places.acknowledged, name), 'utf8').split('\n').filter(Boolean))
+      .map((line): [string, string] => [line.slice(66), line.slice(0, 64)]),
+  );
+}

@@ -1,0 +1,134 @@
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Site } from '../model/site.ts';
+import { programPath } from './checkout.ts';
+import type { DemoCluster } from './cluster.ts';
+import { mongodbOf } from './cluster.ts';
+import { collections, database } from './documents.ts';
+import { freePort } from './local/ports.ts';
+import { waitFor } from './local/wait.ts';
+import type { Places } from './places.ts';
+import { addObject } from './services/offer.ts';
+import type { ServiceSettings } from './services/settings.ts';
+import { defineUnit, isRunning, logOf, startUnit, type Unit } from './services/supervised.ts';
+import { jobName, workflowFolder } from './site.ts';
+
+/** The Vitam services of the miniature, and its job. */
+export interface Vitam {
+  readonly units: ReadonlyMap<string, Unit>;
+  readonly job: Unit;
+  readonly portOf: (service: string) => number;
+}
+
+/** Not running when the night begins: it must be found so, and left so. */
+export const stoppedService = 'access-external';
+
+const objects = 120;
+const objectBytes = 256 * 1024;
+
+/** Defines every service of the example that is not a server of the cluster; starts nothing. */
+export async function defineVitam(places: Places, site: Site, cluster: DemoCluster): Promise<Vitam> {
+  const servers = new Set(Object.values(mongodbOf(site).members).map(({ service }) => service));
+  const services = Object.entries(site.services).filter(([name]) => !servers.has(name));
+  const ports = new Map<string, number>();
+  for (const [name] of services) ports.set(name, await freePort());
+  const portOf = (name: string) => ports.get(name) ?? 0;
+  const units = services.map(([name, { hosts }], index): [string, Unit] => {
+    const [host] = hosts;
+    const folder = places.unit(host, name);
+    const settings: ServiceSettings = {
+      name,
+      port: portOf(name),
+      unitFolder: folder,
+      acknowledged: places.acknowledged,
+      ...(isUser(site, name) && {
+        documents: {
+          uri: cluster.uri,
+          database,
+          collection: collections[index % collections.length] ?? '',
+        },
+      }),
+      ...(name === 'storage-default-offer' && { offer: offerFolder(places, site) }),
+      ...(name === 'processing' && {
+        workflows: {
+          folder: places.onHost(host, workflowFolder),
+          ingest: `http://127.0.0.1:${portOf('ingest-internal')}/admin/v1/status`,
+        },
+      }),
+    };
+    return [name, define(places, folder, 'services/vitam-service', settings)];
+  });
+  const jobHost = site.jobs[jobName]?.host ?? '';
+  const job = defineUnit(
+    places.unit(jobHost, jobName),
+    [process.execPath, programPath('services/logbook-securing'), `http://127.0.0.1:${portOf('logbook')}`],
+    places.aliveLock,
+  );
+  return { units: new Map(units), job, portOf };
+}
+
+/** The file tree as it is before the offer's service runs: names that a backup must cope with among them. */
+export async function fillOffer(places: Places, site: Site): Promise<number> {
+  const offer = offerFolder(places, site);
+  const list = join(places.acknowledged, 'archive-offer.sha256');
+  for (let n = 0; n < objects; n += 1) {
+    const folder = ['binaries', 'rapports d’ingest', '-dash'][n % 3] ?? '';
+    await addObject(offer, join(folder, `${n % 10}`, `object ${n}.bin`), objectBytes, list);
+  }
+  // Half received when the service stops: the example leaves tmp/ out of the copy.
+  writeFileSync(join(offer, 'tmp', 'half-received'), 'x'.repeat(1000));
+  return objects;
+}
+
+/** Starts every service but the one that is stopped, and waits until each answers. */
+export async function startVitam(site: Site, { units, portOf }: Vitam): Promise<void> {
+  await Promise.all(
+    [...units].map(async ([name, unit]) => {
+      if (name === stoppedService) return;
+      await startUnit(unit);
+      await waitFor(() => answers(portOf(name)), {
+        what: `${name} to answer`,
+        withinMs: site.services[name]?.readyWithinMs ?? 60_000,
+        unless: () => (isRunning(unit) ? undefined : logOf(unit)),
+      });
+    }),
+  );
+}
+
+export function offerFolder(places: Places, site: Site): string {
+  const engine = site.databases['offer-files']?.engine;
+  if (engine?.kind !== 'files') throw new Error('the example has no file tree named offer-files');
+  return places.onHost(engine.host, engine.roots[0]);
+}
+
+/** The logins that the example refers to, each on the host that uses it. */
+export function writeSecrets(places: Places, site: Site, cluster: DemoCluster): void {
+  const { mongos, members } = mongodbOf(site);
+  const write = (host: string, ref: { file: string } | { env: string }, uri: string) => {
+    if (!('file' in ref)) throw new Error('the example keeps its secrets in files');
+    const path = places.onHost(host, ref.file);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, `${uri}\n`);
+    chmodSync(path, 0o600);
+  };
+  if (mongos) write(mongos.host, mongos.uri, cluster.uri);
+  for (const [name, { host, uri }] of Object.entries(members))
+    write(host, uri, cluster.memberOf.get(name)?.uri ?? '');
+}
+
+function define(places: Places, folder: string, program: string, settings: object): Unit {
+  mkdirSync(folder, { recursive: true });
+  const file = join(folder, 'settings.json');
+  writeFileSync(file, JSON.stringify(settings), { mode: 0o600 });
+  return defineUnit(folder, [process.execPath, programPath(program), file], places.aliveLock);
+}
+
+function isUser(site: Site, service: string): boolean {
+  return site.databases['vitam-mongo']?.usedBy.includes(service) ?? false;
+}
+
+async function answers(port: number): Promise<boolean> {
+  const response = await fetch(`http://127.0.0.1:${port}/admin/v1/status`);
+  await response.body?.cancel();
+  return response.ok;
+}
