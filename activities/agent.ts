@@ -37,7 +37,7 @@ export function createAgentActivities(deps: AgentDeps): AgentActivities {
       journal,
       jobs,
       signal,
-      listen: () => heartbeat() as (p: CopyProgress) => void,
+      listen: () => heartbeat(),
     }),
     ...createWaitActivities({ site, host, signal, heartbeat: tell }),
     ...createMongodbActivities({ site, host, signal, heartbeat: tell }),

@@ -156,9 +156,24 @@ async function takeOver(run: Run, host: HostName, why: string): Promise<readonly
     ref = { site, host, siteDigest, journal: held.journal, epoch: held.epoch };
   }
   const { journal, epoch } = ref;
-  const taken = await short.takeOver({ site, host, journal, epoch, by: `run ${workflowInfo().runId}`, why });
-  run.refs.set(host, { ...ref, epoch: taken.epoch });
-  return taken.entries;
+  try {
+    const taken = await short.takeOver({
+      site,
+      host,
+      journal,
+      epoch,
+      by: `run ${workflowInfo().runId}`,
+      why,
+    });
+    run.refs.set(host, { ...ref, epoch: taken.epoch });
+    return taken.entries;
+  } catch (error) {
+    const { held } = await short.readLedger({ site, host });
+    if (held?.journal === journal) throw error;
+    run.refs.delete(host);
+    run.warnings.push(`${host} was brought back by somebody else`);
+    return [];
+  }
 }
 
 async function releaseHost(run: Run, host: HostName): Promise<void> {

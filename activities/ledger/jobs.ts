@@ -11,7 +11,7 @@ export interface JobContext {
   readonly signal: AbortSignal;
   readonly attempt: number;
   /** Recorded, so that a restarted agent can end what an earlier one left. */
-  onProcess(pid: number): void;
+  readonly onProcess: (pid: number) => void;
 }
 
 export interface Jobs {

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { beating } from '../../activities/beat.ts';
 import { createJobs } from '../../activities/ledger/jobs.ts';
 import { openJournal, type Journal } from '../../activities/ledger/journal.ts';
@@ -11,6 +12,9 @@ import type { AgentActivities } from '../../model/activities.ts';
 import type { Artifact } from '../../model/manifest.ts';
 import type { Plan, PlanMongodb, PlanStep } from '../../model/plan.ts';
 import type { HostName, Site } from '../../model/site.ts';
+
+const hushMs = 300;
+const holdMs = 3_000;
 
 /**
  * The hosts of a site in memory: real journals and the real ledger over services, a cluster and a store that are only
@@ -26,6 +30,11 @@ export interface Miniature {
   readonly calls: string[];
   /** Asked before each call and each undo; throws to make it fail for good. */
   fault: (call: string) => void | Promise<void>;
+  /**
+   * Called where a fault makes the run cancel what is in flight: what runs ends later, what has ended is known first. The test server (not a real
+   * one) is stuck for ever when an activity ends while its cancel is on the way.
+   */
+  hush(): Promise<void>;
   close(): void;
 }
 
@@ -55,6 +64,7 @@ export function createMiniature(
   const made = new Map<HostName, AgentActivities>();
   const calls: string[] = [];
   const published: string[] = [];
+  let hushedAtMs = -Infinity;
 
   const miniature: Miniature = {
     hosts: site.hosts,
@@ -76,6 +86,10 @@ export function createMiniature(
     published,
     calls,
     fault: () => undefined,
+    hush() {
+      hushedAtMs = performance.now();
+      return delay(hushMs);
+    },
     close() {
       for (const journal of journals.values()) journal.release();
       rmSync(folder, { recursive: true, force: true });
@@ -92,8 +106,12 @@ export function createMiniature(
           beating(async () => {
             const call = `${host} ${name} ${subjectOf(input)}`.trim();
             calls.push(call);
+            const begunAtMs = performance.now();
             await miniature.fault(call);
-            return activity(input);
+            const result = await activity(input);
+            const sinceFaultMs = performance.now() - hushedAtMs;
+            if (begunAtMs <= hushedAtMs + hushMs && sinceFaultMs < holdMs) await delay(holdMs - sinceFaultMs);
+            return result;
           }),
       ]),
     ) as unknown as AgentActivities;

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ApplicationFailure } from '@temporalio/common';
+import type { Miniature } from './miniature.ts';
 import { openNights, type Night, type Nights } from './night.ts';
 
 const example = 'examples/vitam.yaml';
@@ -29,7 +30,7 @@ describe('a night in virtual time', () => {
 
   test('brings everything back whichever forward activity fails for good', async () => {
     for (const call of calls.filter((one) => !undoing.test(one) && !harmless.test(one))) {
-      const night = await nights.run((miniature) => (miniature.fault = failing(call)));
+      const night = await nights.run((miniature) => (miniature.fault = failing(call, miniature)));
       expect([call, night.differences]).toEqual([call, []]);
       expect([call, night.published]).toEqual([call, []]);
       expect([call, night.report.outcome]).toEqual([call, expect.stringMatching(/^(failed|no-go)$/)]);
@@ -39,14 +40,14 @@ describe('a night in virtual time', () => {
 
   test('ends complete when only retention or the report fails', async () => {
     for (const call of calls.filter((one) => harmless.test(one))) {
-      const night = await nights.run((miniature) => (miniature.fault = failing(call)));
+      const night = await nights.run((miniature) => (miniature.fault = failing(call, miniature)));
       expect([call, night.report.outcome, night.differences]).toEqual([call, 'complete', []]);
     }
   }, 120_000);
 
   test('brings all else back whichever undo activity fails for good, and the outcome names what did not come', async () => {
     for (const call of calls.filter((one) => undoing.test(one))) {
-      const night = await nights.run((miniature) => (miniature.fault = failing(call)));
+      const night = await nights.run((miniature) => (miniature.fault = failing(call, miniature)));
       expect([call, night.report.outcome]).toEqual([call, 'not-back']);
       const host = call.split(' ')[0] ?? '';
       expect([call, night.report.notBack.map((one) => one.host)]).toEqual([
@@ -66,7 +67,9 @@ describe('a night in virtual time', () => {
     for (const call of calls.filter((one) => !undoing.test(one) && !harmless.test(one))) {
       const night = await nights.run((miniature, handle) => {
         miniature.fault = once(call, async () => {
-          await (await handle()).cancel();
+          const running = await handle();
+          await miniature.hush();
+          await running.cancel();
         });
       });
       expect([call, night.differences]).toEqual([call, []]);
@@ -75,9 +78,11 @@ describe('a night in virtual time', () => {
   }, 900_000);
 });
 
-function failing(call: string): (one: string) => void {
-  return (one) => {
-    if (`${one} ` === call) throw ApplicationFailure.nonRetryable(`made to fail: ${one}`, 'Injected');
+function failing(call: string, miniature: Miniature): (one: string) => Promise<void> {
+  return async (one) => {
+    if (`${one} ` !== call) return;
+    await miniature.hush();
+    throw ApplicationFailure.nonRetryable(`made to fail: ${one}`, 'Injected');
   };
 }
 

@@ -58,7 +58,6 @@ export async function openNights(file: string): Promise<Nights> {
       const { miniature } = stage;
       const started = deferred<WorkflowHandle>();
       prepare(miniature, () => started.promise);
-      let stalled: NodeJS.Timeout | undefined;
       try {
         const handle = await env.client.workflow.start('procedure', {
           workflowId: randomUUID(),
@@ -67,7 +66,6 @@ export async function openNights(file: string): Promise<Nights> {
           args: [{ site: 'vitam', procedure: 'nightly' }],
         });
         started.resolve(handle);
-        stalled = unstall(env, miniature);
         const report = await reportOf(handle);
         if (process.env['NIGHTS'])
           process.stderr.write(
@@ -76,7 +74,6 @@ export async function openNights(file: string): Promise<Nights> {
         const { calls, published } = miniature;
         return { report, calls, published, differences: miniature.differences(), handle };
       } finally {
-        clearInterval(stalled);
         miniature.close();
       }
     },
@@ -162,18 +159,6 @@ async function reportOf(handle: WorkflowHandle): Promise<Report> {
       return cause.details?.[0] as Report;
     throw error;
   }
-}
-
-/**
- * The test server (not a real one) refuses a workflow task that cancels an activity which has just ended, and then
- * holds virtual time until that task times out, which it never does: so time is moved on by hand.
- */
-function unstall(env: TestWorkflowEnvironment, { calls }: Miniature): NodeJS.Timeout {
-  let seen = -1;
-  return setInterval(() => {
-    if (calls.length === seen) void env.sleep('11s').catch(() => undefined);
-    seen = calls.length;
-  }, 4_000);
 }
 
 function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
