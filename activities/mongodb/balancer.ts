@@ -26,7 +26,7 @@ export async function observeBalancer(
 
 export async function readBalancerSettings(mongos: MongoClient): Promise<Plain> {
   const found = await settingsOf(mongos)
-    .find({ _id: { $in: [...documents] } }, { readConcern: { level: 'majority' } })
+    .find({ _id: { $in: [...documents] } }, { readConcern: { level: 'majority' }, promoteValues: false })
     .toArray();
   return Object.fromEntries(
     documents.map((id) => {

@@ -34,7 +34,7 @@ async function describe(client: MongoClient): Promise<MongodbMemberInfo> {
   const config = await readConfig(client);
   const shardIdentity = await admin
     .collection<Document & { _id: string }>('system.version')
-    .findOne({ _id: 'shardIdentity' });
+    .findOne({ _id: 'shardIdentity' }, { promoteValues: false });
   return {
     version: String((await admin.command({ buildInfo: 1 }))['version']),
     fcv: await readFcv(client),

@@ -73,7 +73,7 @@ async function askMongos(mongos: MongoClient): Promise<Omit<MongodbTopology, 'to
   const shards = await mongos
     .db('config')
     .collection('shards')
-    .find({}, { readConcern: { level: 'majority' }, sort: { _id: 1 } })
+    .find({}, { readConcern: { level: 'majority' }, sort: { _id: 1 }, promoteValues: false })
     .toArray();
   return { sets, shards: shards.map(toPlain), balancer: await readBalancerSettings(mongos) };
 }

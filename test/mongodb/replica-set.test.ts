@@ -36,6 +36,7 @@ beforeAll(async () => {
   await reconfigure(set, (config) => {
     Object.assign(config['settings'] as Document, {
       heartbeatIntervalMillis: 300,
+      chainingAllowed: false,
       electionTimeoutMillis: 3000,
     });
   });
