@@ -97,13 +97,16 @@ async function withinTime(run: Run): Promise<void> {
   const timer = new CancellationScope();
   const work = new CancellationScope();
   const clockState = { late: false };
-  const clock = timer.run(async () => {
-    await sleep(Math.max(0, Date.parse(latest) - Date.now()), {
-      summary: `bringing back begins at ${latest}`,
-    });
-    clockState.late = true;
-    work.cancel();
-  });
+  const clock = timer
+    .run(async () => {
+      await sleep(Math.max(0, Date.parse(latest) - Date.now()), {
+        summary: `bringing back begins at ${latest}`,
+      });
+      clockState.late = true;
+      work.cancel();
+    })
+    // A cancel of the run rejects it before anybody waits for it: an unhandled rejection fails the workflow task.
+    .catch(() => undefined);
   try {
     await work.run(() => runSteps(run, steps));
   } catch (error) {
@@ -115,7 +118,7 @@ async function withinTime(run: Run): Promise<void> {
     throw error;
   } finally {
     timer.cancel();
-    await clock.catch(() => undefined);
+    await clock;
   }
 }
 
