@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import type { Writable } from 'node:stream';
+import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SetRef } from '../../model/manifest.ts';
 import type { Part, Store } from '../stores/store.ts';
@@ -9,6 +8,7 @@ import type { RunningProcess } from '../system/command.ts';
 import { createTarDigests } from './digests.ts';
 import type { TarDigests } from './digests.ts';
 import { bytesText, listLine } from './file-list.ts';
+import { inputOf } from './process-input.ts';
 import { ArchiveError, outermost, surveyTree, wholePatterns } from './survey.ts';
 import type { Survey, TreeSpec } from './survey.ts';
 
@@ -106,9 +106,9 @@ export async function copyTree(copy: TreeCopy, hooks: CopyHooks): Promise<Copied
       stdout.destroy();
       stdin?.destroy();
     }
-    await Promise.race([ended, sleep(patienceMs)]);
+    await Promise.race([ended, sleep(patienceMs, undefined, { ref: false })]);
     const discarded = Promise.allSettled(parts.map((part) => part.discard()));
-    await Promise.race([discarded, sleep(patienceMs)]);
+    await Promise.race([discarded, sleep(patienceMs, undefined, { ref: false })]);
     throw error;
   }
 }
@@ -145,12 +145,16 @@ async function stream(
 
   const reading = async (): Promise<void> => {
     const input = inputOf(zstd);
+    let passedBytes = 0;
     for await (const chunk of tar.stdout as AsyncIterable<Buffer>) {
-      const accepted = input.write(chunk);
       digests.push(chunk);
+      const end = digests.endBytes();
+      const kept = end === null ? chunk.length : Math.max(0, toRecord(end) - passedBytes);
+      passedBytes += chunk.length;
+      const written = input.write(chunk.subarray(0, kept));
       await listed.add(digests);
       tell(false);
-      if (!accepted) await input.drained();
+      if (!(await written)) throw zstdFailed(copy.host, await zstd.done);
     }
     const { exitCode, stderr } = await tar.done;
     if (exitCode !== 0) throw tarFailed(copy, tarCommand, exitCode, stderr);
@@ -165,8 +169,8 @@ async function stream(
       writtenBytes += chunk.length;
       await taken;
     }
-    const { exitCode, stderr } = await zstd.done;
-    if (exitCode !== 0) throw zstdFailed(copy.host, exitCode, stderr);
+    const ended = await zstd.done;
+    if (ended.exitCode !== 0) throw zstdFailed(copy.host, ended);
   };
   await Promise.all([reading(), writing()]);
   const { sha256, sizeBytes } = await listed.end();
@@ -180,12 +184,14 @@ async function stream(
   };
 }
 
-/**
- * All cores where they are free: the copy is what the downtime waits for. Names are relative to /, so that an archive
- * unpacks below any folder; pax headers without tar's process id and without access times: the same tree, the same bytes.
- */
-const zstdArgv = ['zstd', '-3', '-T0', '-q', '-c'] as const;
+/** This process takes the digests on one core; the others compress. More than four would wait for it. */
+const compressors = Math.min(4, Math.max(1, availableParallelism() - 1));
+const zstdArgv = ['zstd', '-3', `-T${compressors}`, '-q', '-c'];
 
+/**
+ * Names are relative to /, so that an archive unpacks below any folder; pax headers come without tar's process id and
+ * without access times: the same tree, the same bytes.
+ */
 function tarArgv(copy: TreeCopy, specials: readonly string[]): readonly string[] {
   const relative = (path: string): string => path.replace(/^\/+/, '');
   return [
@@ -198,7 +204,7 @@ function tarArgv(copy: TreeCopy, specials: readonly string[]): readonly string[]
     '--numeric-owner',
     '--xattrs',
     '--acls',
-    '--blocking-factor=512',
+    '--blocking-factor=128',
     '--anchored',
     '--wildcards',
     ...wholePatterns(copy).map((pattern) => `--exclude=${relative(pattern)}`),
@@ -210,21 +216,12 @@ function tarArgv(copy: TreeCopy, specials: readonly string[]): readonly string[]
   ];
 }
 
-function inputOf(zstd: RunningProcess) {
-  const input = zstd.stdin as Writable;
-  let broken: Error | null = null;
-  input.on('error', (error) => (broken = error));
-  return {
-    write(chunk: Buffer): boolean {
-      if (broken !== null) throw broken;
-      return input.write(chunk);
-    },
-    async drained(): Promise<void> {
-      if (broken !== null) throw broken;
-      if (input.writableNeedDrain) await once(input, 'drain');
-    },
-    end: () => input.end(),
-  };
+/**
+ * tar writes in large pieces, to be quick, and pads its last one. A tar that reads stops after its own record of 20
+ * blocks: `zstd -d | tar -x` would then end with a broken pipe.
+ */
+function toRecord(bytes: number): number {
+  return Math.ceil(bytes / 10_240) * 10_240;
 }
 
 function createListWriter(part: Part) {
@@ -264,9 +261,13 @@ function tarFailed(copy: TreeCopy, argv: readonly string[], exitCode: number, st
   );
 }
 
-function zstdFailed(host: string, exitCode: number, stderr: string): ArchiveError {
+function zstdFailed(
+  host: string,
+  ended: { readonly exitCode: number; readonly stderr: string },
+): ArchiveError {
   return new ArchiveError(
-    `${JSON.stringify(zstdArgv)} ended with exit code ${exitCode} on ${host}: ${stderr.trim().slice(-2_000)}`,
+    `${JSON.stringify(zstdArgv)} ended with exit code ${ended.exitCode} on ${host}: ` +
+      ended.stderr.trim().slice(-2_000),
   );
 }
 
@@ -303,14 +304,14 @@ function leftOut({ specials, excluded }: Survey): readonly string[] {
 
 async function orAbort<T>(running: Promise<T>, signal: AbortSignal): Promise<T> {
   let listener = (): void => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    listener = () => {
-      reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
-    };
+  const aborted = new Promise<void>((resolve) => {
+    listener = () => resolve();
     signal.addEventListener('abort', listener, { once: true });
   });
   try {
-    return await Promise.race([running, aborted]);
+    await Promise.race([running, aborted]);
+    signal.throwIfAborted();
+    return await running;
   } finally {
     signal.removeEventListener('abort', listener);
   }

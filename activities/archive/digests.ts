@@ -2,11 +2,9 @@ import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
 import type { ListedFile } from './file-list.ts';
 import { createTarReader } from './tar-reader.ts';
+import type { TarReader } from './tar-reader.ts';
 
-export interface TarDigests {
-  push(chunk: Buffer): void;
-  /** Throws TarError unless the archive was whole. */
-  finish(): void;
+export interface TarDigests extends TarReader {
   /** The files whose content has passed since the last call. */
   takeFiles(): readonly ListedFile[];
   readonly totals: TarTotals;
@@ -45,8 +43,7 @@ export function createTarDigests(): TarDigests {
     },
   });
   return {
-    push: (chunk) => reader.push(chunk),
-    finish: () => reader.finish(),
+    ...reader,
     takeFiles() {
       const taken = files;
       if (taken.length > 0) files = [];

@@ -15,6 +15,14 @@ export interface TarHandler {
   fileEnd(): void;
 }
 
+export interface TarReader {
+  push(chunk: Buffer): void;
+  /** Throws TarError unless the archive was whole. */
+  finish(): void;
+  /** Bytes up to its end mark, padding not counted; null: not there yet. */
+  endBytes(): number | null;
+}
+
 /** Thrown when bytes are no tar archive, or not a whole one. */
 export class TarError extends Error {
   override readonly name = 'TarError';
@@ -29,7 +37,7 @@ const maxExtensionBytes = 16 * 1024 * 1024;
  * each file. tar-stream is not used here: it decodes names as UTF-8 for good, so that a file name in another encoding
  * could neither be listed nor checked.
  */
-export function createTarReader(handler: TarHandler): { push(chunk: Buffer): void; finish(): void } {
+export function createTarReader(handler: TarHandler): TarReader {
   const header = Buffer.alloc(blockBytes);
   let headerBytes = 0;
   let remaining = 0;
@@ -41,8 +49,10 @@ export function createTarReader(handler: TarHandler): { push(chunk: Buffer): voi
   let longName: string | null = null;
   let zeroBlocks = 0;
   let lastPath = '';
+  let pushedBytes = 0;
+  let endBytes: number | null = null;
 
-  return { push, finish };
+  return { push, finish, endBytes: () => endBytes };
 
   function push(chunk: Buffer): void {
     let offset = 0;
@@ -65,9 +75,11 @@ export function createTarReader(handler: TarHandler): { push(chunk: Buffer): voi
         if (headerBytes === blockBytes) {
           headerBytes = 0;
           readHeader();
+          if (zeroBlocks === 2) endBytes ??= pushedBytes + offset;
         }
       }
     }
+    pushedBytes += chunk.length;
   }
 
   function finish(): void {

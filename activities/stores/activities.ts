@@ -32,7 +32,8 @@ export function createStoreActivities(context: StoreContext): StoreActivities & 
     publishSet: async (input) => publishSet(storeOf(input), input.manifest),
     listSets: async (input) => listSets(storeOf(input), input.site, input.procedure),
     showSet: async (input) => showSet(storeOf(input), input.set),
-    verifySet: async (input) => verifySet(storeOf(input), input.manifest, context.during?.() ?? alone()),
+    verifySet: async (input) =>
+      verifySet(storeOf(input), { ...input.manifest, set: input.set }, context.during?.() ?? alone()),
     pruneSets: async ({ plan, store: name, now, removed }) => {
       const store = storeOf({ site: plan.site, store: name });
       if (removed === undefined) return pruneSets(store, plan, Date.parse(now));

@@ -155,6 +155,7 @@ export function createDirectoryStore(name: string, spec: StoreSpec, host: HostNa
   }
 
   function createPart(part: string, sealed: string, handle: FileHandle): Part {
+    const gathered = createGatherer(handle);
     let linked = false;
     let dropped = false;
     const isDropped = (): boolean => dropped;
@@ -163,9 +164,10 @@ export function createDirectoryStore(name: string, spec: StoreSpec, host: HostNa
       throw new StoreError(`${part} on host ${host} was dropped meanwhile: it is not sealed.`);
     };
     return {
-      write: (chunk) => asked(`write ${part}`, () => writeAll(handle, chunk)),
+      write: (chunk) => asked(`write ${part}`, () => gathered.add(chunk)),
       seal: () =>
         asked(`seal ${sealed}`, async () => {
+          await gathered.end();
           await handle.sync();
           const mine = await handle.stat();
           await handle.close();
@@ -206,7 +208,7 @@ export function createDirectoryStore(name: string, spec: StoreSpec, host: HostNa
     const code = codeOf(error);
     if (code === undefined) return error;
     const where = `Store ${name} (${place}) on host ${host}`;
-    const why = `could not ${what}: ${error instanceof Error ? error.message : code}`;
+    const why = `could not ${what}: ${(error as Error).message}`;
     return new StoreError(`${where} ${why}. ${hints[code] ?? 'Check the disk and its mount.'}`, {
       cause: error,
     });
@@ -228,9 +230,39 @@ const hints: Readonly<Record<string, string>> = {
   EEXIST: 'It is sealed already; nothing was overwritten.',
 };
 
-async function writeAll(handle: FileHandle, chunk: Buffer): Promise<void> {
-  let offset = 0;
-  while (offset < chunk.length) offset += (await handle.write(chunk, offset)).bytesWritten;
+/** Gathers pieces, and has at most one write under way: the next pieces come in meanwhile. */
+function createGatherer(handle: FileHandle) {
+  let pieces: Buffer[] = [];
+  let waitingBytes = 0;
+  let underWay = Promise.resolve();
+  const flush = async (): Promise<void> => {
+    await underWay;
+    if (pieces.length === 0) return;
+    const batch = pieces;
+    pieces = [];
+    waitingBytes = 0;
+    underWay = writeAll(handle, batch);
+    // Whoever writes or ends next is told.
+    underWay.catch(() => undefined);
+  };
+  return {
+    async add(piece: Buffer): Promise<void> {
+      pieces.push(piece);
+      waitingBytes += piece.length;
+      if (waitingBytes >= pieceBytes) await flush();
+    },
+    async end(): Promise<void> {
+      await flush();
+      await underWay;
+    },
+  };
+}
+
+async function writeAll(handle: FileHandle, batch: readonly Buffer[]): Promise<void> {
+  const { bytesWritten } = await handle.writev(batch);
+  const givenBytes = batch.reduce((sum, piece) => sum + piece.length, 0);
+  // A disk may take less than it was given, right before it is full.
+  if (bytesWritten < givenBytes) await writeAll(handle, [Buffer.concat(batch).subarray(bytesWritten)]);
 }
 
 async function foldersIn(folder: string): Promise<readonly string[]> {
@@ -273,5 +305,6 @@ function nullIfMissing(error: unknown): null {
 }
 
 function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  return typeof code === 'string' ? code : undefined;
 }

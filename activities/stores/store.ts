@@ -38,7 +38,7 @@ export interface Store {
 }
 
 export interface Part {
-  /** Resolves when the store has taken the bytes. */
+  /** Resolves when more is welcome; a failure may come with a later write, or with the seal. */
   write(chunk: Buffer): Promise<void>;
   /** On the disk, and under its name; fails when that name is taken. */
   seal(): Promise<void>;

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import type { Artifact, Manifest, Verification } from '../../model/manifest.ts';
 import { createTarDigests } from '../archive/digests.ts';
 import { bytesText, linesOf, parseListLine } from '../archive/file-list.ts';
 import type { ListedFile } from '../archive/file-list.ts';
+import { inputOf } from '../archive/process-input.ts';
 import { startProcess } from '../system/command.ts';
 import type { RunningProcess } from '../system/command.ts';
 import { manifestName, sumsName } from './names.ts';
@@ -107,21 +107,15 @@ async function verifyArtifact(check: Check): Promise<void> {
 /** Goes on to the end of the archive where zstd gives up, for the digest. */
 async function feed(check: Check, zstd: RunningProcess): Promise<string> {
   const hash = createHash('sha256');
-  const input = zstd.stdin;
-  let open = input !== null;
-  const closed = new Promise<void>((resolve) => {
-    input?.once('error', () => resolve()).once('close', () => resolve());
-  }).then(() => {
-    open = false;
-  });
+  const input = inputOf(zstd);
+  let reads = true;
   for await (const chunk of check.store.read(check.set, check.artifact.name)) {
     check.signal.throwIfAborted();
     hash.update(chunk);
     check.onBytes(chunk.length);
-    if (!open || input === null || input.write(chunk)) continue;
-    await Promise.race([once(input, 'drain').catch(() => undefined), closed]);
+    if (reads) reads = await input.write(chunk);
   }
-  if (open) input?.end();
+  input.end();
   return hash.digest('hex');
 }
 
