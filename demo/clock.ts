@@ -30,7 +30,7 @@ export function clockOf(timezone: string, restartAfterSeconds: number, nowMs = D
   return {
     day: days[now.dayOfWeek - 1] ?? 'mon',
     start: clock(0),
-    notAfter: clock(restartAfterSeconds / 2),
+    notAfter: clock(Math.floor(restartAfterSeconds / 2)),
     jobFrom: clock(jobAfterSeconds),
     jobFromMs: at(jobAfterSeconds).epochMilliseconds,
     restart: clock(restartAfterSeconds),

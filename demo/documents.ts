@@ -7,7 +7,7 @@ export const database = 'vitam';
 /** Every service writes to one of them. */
 export const collections = ['units', 'operations'] as const;
 
-const documentsEach = 3_000;
+const documentsEach = 1_500;
 const perBulk = 500;
 
 /**

@@ -11,7 +11,7 @@ export interface Machine {
   readonly places: Places;
   readonly cleanup: Cleanup;
   /** Ends every process, by its id, and removes the folder. */
-  end(): Promise<void>;
+  readonly end: () => Promise<void>;
 }
 
 /**

@@ -16,9 +16,9 @@ export interface Places {
   /** What every service had acknowledged, one file each and start: for the proof. */
   readonly acknowledged: string;
   /** Where an absolute path of a host lies here: each has its own `/vitam`, `/etc` and `/backup`. */
-  onHost(host: string, path: string): string;
+  readonly onHost: (host: string, path: string) => string;
   /** The folder of a service of that host. */
-  unit(host: string, service: string): string;
+  readonly unit: (host: string, service: string) => string;
 }
 
 /** Makes the folders of all hosts below `root`. */

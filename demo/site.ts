@@ -4,15 +4,15 @@ import type { NightClock } from './clock.ts';
 /** What the demo knows of its machine: it stands in for the addresses, paths, drivers and times of the example. */
 export interface Miniature {
   /** Where an absolute path of a host lies here. */
-  onHost(host: string, path: string): string;
+  readonly onHost: (host: string, path: string) => string;
   /** The folder of a service under servicectl. */
-  unit(host: string, service: string): string;
+  readonly unit: (host: string, service: string) => string;
   readonly servicectl: string;
   readonly countWorkflows: string;
   /** Of a service's status page. */
-  portOf(service: string): number;
+  readonly portOf: (service: string) => number;
   /** As the cluster calls the member that the example calls `mongo-1:27018`. */
-  memberOf(name: string): string;
+  readonly memberOf: (name: string) => string;
   readonly clock: NightClock;
 }
 

@@ -1,5 +1,5 @@
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Site } from '../model/site.ts';
 import { programPath } from './checkout.ts';
 import type { DemoCluster } from './cluster.ts';
@@ -99,21 +99,6 @@ export function offerFolder(places: Places, site: Site): string {
   const engine = site.databases['offer-files']?.engine;
   if (engine?.kind !== 'files') throw new Error('the example has no file tree named offer-files');
   return places.onHost(engine.host, engine.roots[0]);
-}
-
-/** The logins that the example refers to, each on the host that uses it. */
-export function writeSecrets(places: Places, site: Site, cluster: DemoCluster): void {
-  const { mongos, members } = mongodbOf(site);
-  const write = (host: string, ref: { file: string } | { env: string }, uri: string) => {
-    if (!('file' in ref)) throw new Error('the example keeps its secrets in files');
-    const path = places.onHost(host, ref.file);
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, `${uri}\n`);
-    chmodSync(path, 0o600);
-  };
-  if (mongos) write(mongos.host, mongos.uri, cluster.uri);
-  for (const [name, { host, uri }] of Object.entries(members))
-    write(host, uri, cluster.memberOf.get(name)?.uri ?? '');
 }
 
 function define(places: Places, folder: string, program: string, settings: object): Unit {

@@ -1,0 +1,92 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Site } from '../model/site.ts';
+import { searchAttributes } from '../workflows/messages.ts';
+import { checkoutPath } from './checkout.ts';
+import { clockOf, type NightClock } from './clock.ts';
+import { program, startCluster, type DemoCluster } from './cluster.ts';
+import { fillDatabase } from './documents.ts';
+import { startHosts } from './hosts.ts';
+import { startDevServer, type DevServer } from './local/temporal.ts';
+import { giveLogins } from './logins.ts';
+import type { Machine } from './machine.ts';
+import type { Output } from './output.ts';
+import { servicectl } from './services/supervised.ts';
+import { demoSite } from './site.ts';
+import { defineVitam, fillOffer, startVitam, stoppedService, type Vitam } from './vitam.ts';
+
+/** Everything of the example, running. */
+export interface Built {
+  readonly cluster: DemoCluster;
+  readonly vitam: Vitam;
+  readonly temporal: DevServer;
+  readonly clock: NightClock;
+  /** How `coldbackup` is run: the start of its argument vector. */
+  readonly coldbackup: readonly string[];
+}
+
+/** Builds the miniature of a site file: the cluster first, since it takes longest. */
+export async function build(
+  machine: Machine,
+  out: Output,
+  { site, file }: { site: Site; file: string },
+): Promise<Built> {
+  const { places, cleanup } = machine;
+  const beganAt = Date.now();
+  const [cluster, temporal] = await out.during(
+    'MongoDB 7: 2 shards of 3, 3 config servers, 1 mongos; Temporal; the offer’s files',
+    () => Promise.all([startCluster(places, site), startTemporal(machine), fillOffer(places, site)]),
+  );
+  const clusterMs = Date.now() - beganAt;
+  out.line(`Temporal on ${temporal.address}, its UI: ${temporal.uiUrl ?? ''}`);
+
+  await out.during(
+    'documents in sharded collections, chunks on both shards; the user of docs/mongodb.md',
+    () => Promise.all([fillDatabase(cluster.uri, places), giveLogins(places, site, cluster)]),
+  );
+
+  const vitam = await defineVitam(places, site, cluster);
+  const clock = clockOf(site.timezone, restartAfterSeconds(clusterMs));
+  const text = demoSite(readFileSync(file, 'utf8'), {
+    onHost: places.onHost,
+    unit: places.unit,
+    servicectl,
+    countWorkflows: checkoutPath('demo/services/count-workflows'),
+    portOf: vitam.portOf,
+    memberOf: (name) => cluster.memberOf.get(name)?.name ?? name,
+    clock,
+  });
+  const coldbackup = [process.execPath, join(import.meta.dirname, '..', 'cli', 'main.js')];
+  const { address } = temporal;
+  const hosts = { hosts: site.hosts, storePath: storePath(site), site: text, address, coldbackup };
+  await out.during(
+    `12 Vitam services, ${stoppedService} is stopped; control, and an agent on each host`,
+    () => Promise.all([startVitam(site, vitam), startHosts(places, cleanup, hosts)]),
+  );
+  return { cluster, vitam, temporal, clock, coldbackup };
+}
+
+async function startTemporal({ places, cleanup }: Machine): Promise<DevServer> {
+  const server = await startDevServer({
+    command: program('temporal'),
+    dbFile: places.temporalDatabase,
+    ui: true,
+    args: Object.values(searchAttributes).flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
+  });
+  cleanup.add(() => server.stop());
+  return server;
+}
+
+/**
+ * Long enough for all steps on this machine, as fast as it was a moment ago; then everything is back at a time that was
+ * known before, as the example wants it.
+ */
+function restartAfterSeconds(clusterMs: number): number {
+  return Math.round(60 + (1.5 * clusterMs) / 1000);
+}
+
+function storePath(site: Site): string {
+  const directory = site.stores['vault']?.directory;
+  if (typeof directory !== 'string') throw new Error('the example has no store named vault for all hosts');
+  return directory;
+}
