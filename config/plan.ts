@@ -50,6 +50,7 @@ export function resolvePlan(loaded: LoadedSite, request: PlanRequest): Plan {
     timezone: site.timezone,
     night: window.night,
     windowStart: window.windowStart,
+    ...(window.latestStart !== null && { latestStart: window.latestStart }),
     restartAt: window.restartAt,
     upBy: window.upBy,
     hardLimit: new Date(Date.parse(window.upBy) + HARD_LIMIT_MS).toISOString(),

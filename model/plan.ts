@@ -15,6 +15,8 @@ export interface Plan {
   /** Local date of the scheduled start. */
   readonly night: string;
   readonly windowStart: Instant;
+  /** A scheduled night must not begin later than this; absent: a run by hand may. */
+  readonly latestStart?: Instant;
   /** When bringing back begins; null: when done. */
   readonly restartAt: Instant | null;
   readonly upBy: Instant;

@@ -128,6 +128,10 @@ export interface Start {
   readonly at: ClockTime;
   /** The latest start; absent: one hour after `at`. */
   readonly notAfter?: ClockTime;
+  /** Local dates, `YYYY-MM-DD`, on which no night starts. */
+  readonly notOn?: readonly string[];
+  /** A scheduled run that fails pauses the schedule. Absent: false. */
+  readonly pauseOnFailure?: boolean;
 }
 
 export type Weekday = 'mon' | 'tue' | 'wed' | 'thu' | 'fri' | 'sat' | 'sun';

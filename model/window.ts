@@ -1,6 +1,6 @@
 import { Temporal } from 'temporal-polyfill';
 import type { Instant } from './plan.ts';
-import type { ClockTime, Procedure, Weekday } from './site.ts';
+import type { ClockTime, Procedure, Start, Weekday } from './site.ts';
 
 /** The hours that a run belongs to. Not for workflow code: instants are settled before, by control. */
 export interface Window {
@@ -10,6 +10,8 @@ export interface Window {
   /** null: bringing back begins when all is done. */
   readonly restartAt: Instant | null;
   readonly upBy: Instant;
+  /** A scheduled night must not begin later than this; null: a run by hand may. */
+  readonly latestStart: Instant | null;
   /**
    * The first such instant from the start of the window. Clocks that change: what happens twice is meant the first time,
    * what does not happen is counted with the offset before the gap (RFC 5545, 3.3.5).
@@ -45,7 +47,8 @@ export function resolveWindow(input: WindowInput): Window {
   if (procedure.start === undefined) return windowFrom(now, now.toPlainDate(), procedure);
   const night = nightOf(now, procedure.start);
   if (night === null) throw new WindowError(outside(now, procedure.start));
-  return windowFrom(localInstant(night, procedure.start.at, timezone), night, procedure);
+  const at = localInstant(night, procedure.start.at, timezone);
+  return windowFrom(at, night, procedure, notAfter(at, procedure.start));
 }
 
 /** Seconds by the clock on the wall from one clock time to the next time that the other is shown; 0 for the same. */
@@ -62,10 +65,12 @@ function windowFrom(
   start: Temporal.ZonedDateTime,
   night: Temporal.PlainDate,
   procedure: WindowInput['procedure'],
+  latestStart: Temporal.ZonedDateTime | null = null,
 ): Window {
   const upBy = firstAfter(start, procedure.upBy);
   const restart = procedure.restart.kind === 'at' ? firstFrom(start, procedure.restart.at) : null;
-  return makeWindow(start, night, restart && beforeUpBy(start, restart, upBy, procedure), upBy);
+  const back = restart && beforeUpBy(start, restart, upBy, procedure);
+  return { ...makeWindow(start, night, back, upBy), latestStart: latestStart && instant(latestStart) };
 }
 
 /** A night whose clocks change can turn the order of two times around: then the time to come back is kept. */
@@ -102,6 +107,7 @@ function makeWindow(
     windowStart: instant(start),
     restartAt: restart && instant(restart),
     upBy: instant(upBy),
+    latestStart: null,
     at: (clock) => instant(firstFrom(start, clock)),
     deadline: (clock) => {
       const first = firstFrom(start, clock);
@@ -143,13 +149,10 @@ function lastBefore(end: Temporal.ZonedDateTime, clock: ClockTime): Temporal.Zon
 }
 
 /** The night whose start is not over for this moment, the latest first. */
-function nightOf(
-  now: Temporal.ZonedDateTime,
-  start: NonNullable<Procedure['start']>,
-): Temporal.PlainDate | null {
+function nightOf(now: Temporal.ZonedDateTime, start: Start): Temporal.PlainDate | null {
   const dates = [1, 0, -1]
     .map((days) => now.toPlainDate().add({ days }))
-    .filter((date) => isOn(date, start.days));
+    .filter((date) => isNight(date, start));
   return (
     dates.find((date) => {
       const at = localInstant(date, start.at, now.timeZoneId);
@@ -158,34 +161,34 @@ function nightOf(
   );
 }
 
-function notAfter(
-  at: Temporal.ZonedDateTime,
-  start: NonNullable<Procedure['start']>,
-): Temporal.ZonedDateTime {
+function notAfter(at: Temporal.ZonedDateTime, start: Start): Temporal.ZonedDateTime {
   return start.notAfter === undefined ? at.add({ hours: 1 }) : firstAfter(at, start.notAfter);
 }
 
 /** A run by hand is that of the last scheduled night, so that the next night is not taken for one that already ran. */
-function lastStart(
-  now: Temporal.ZonedDateTime,
-  start: NonNullable<Procedure['start']>,
-): Temporal.PlainDate | null {
+function lastStart(now: Temporal.ZonedDateTime, start: Start): Temporal.PlainDate | null {
   const dates = [0, -1, -2, -3, -4, -5, -6, -7].map((days) => now.toPlainDate().add({ days }));
   return (
     dates.find(
-      (date) => isOn(date, start.days) && !isBefore(now, localInstant(date, start.at, now.timeZoneId)),
+      (date) => isNight(date, start) && !isBefore(now, localInstant(date, start.at, now.timeZoneId)),
     ) ?? null
   );
 }
 
 const WEEKDAYS: readonly Weekday[] = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
 
-function isOn(date: Temporal.PlainDate, days: readonly Weekday[]): boolean {
+/** Whether the schedule has a start on this local date. */
+export function isNight(date: Temporal.PlainDate, { days, notOn = [] }: Start): boolean {
   const day = WEEKDAYS[date.dayOfWeek - 1];
-  return day !== undefined && days.includes(day);
+  return day !== undefined && days.includes(day) && !notOn.includes(date.toString());
 }
 
-function localInstant(date: Temporal.PlainDate, clock: ClockTime, zone: string): Temporal.ZonedDateTime {
+/** What happens twice is meant the first time, what does not happen is counted with the offset before the gap. */
+export function localInstant(
+  date: Temporal.PlainDate,
+  clock: ClockTime,
+  zone: string,
+): Temporal.ZonedDateTime {
   return date.toPlainDateTime(clock).toZonedDateTime(zone, { disambiguation: 'compatible' });
 }
 
@@ -203,12 +206,16 @@ function instantFrom(words: string, now: Temporal.ZonedDateTime): Temporal.Zoned
   }
 }
 
-function outside(now: Temporal.ZonedDateTime, start: NonNullable<Procedure['start']>): string {
+function outside(now: Temporal.ZonedDateTime, start: Start): string {
   const until = start.notAfter ?? '1 hour later';
   return (
     `${clockOf(now)} is outside of the window: a run starts at ${start.at} (${start.days.join(', ')}), ` +
-    `at the latest ${until}. To run it now, say by when everything must be up: --up-by HH:MM`
+    `at the latest ${until}${except(start)}. To run it now, say by when everything must be up: --up-by HH:MM`
   );
+}
+
+function except({ notOn = [] }: Start): string {
+  return notOn.length === 0 ? '' : `, and not on ${notOn.join(', ')}`;
 }
 
 /** `Sun 2027-03-28 14:05 Europe/Paris` */

@@ -46,6 +46,7 @@ export async function procedure(input: ProcedureInput): Promise<Report> {
   const failure = await attempt(run, forward, [
     () => resolve(run),
     () => inPhase(run, 'preflight', preflight),
+    () => assertNotLate(run),
     () => inPhase(run, 'claim', claim),
     () => inPhase(run, 'steps', () => withinTime(run)),
   ]);
@@ -72,6 +73,20 @@ async function resolve(run: Run): Promise<void> {
   });
   run.registered = searchAttributes;
   setPlan(run, plan);
+  await assertNotLate(run);
+}
+
+/** Of a start at the latest moment, until the first change: a start takes a moment, and preflight some minutes. */
+const onTheWayMs = 10 * 60_000;
+
+/** A night that was missed by hours (no control was there) must not begin in the morning. */
+async function assertNotLate(run: Run): Promise<void> {
+  const { latestStart, night } = planOf(run);
+  if (latestStart === undefined || Date.now() <= Date.parse(latestStart) + onTheWayMs) return;
+  throw ApplicationFailure.nonRetryable(
+    `too late for the night of ${night}: it is ${nowInstant()}, and the latest start was ${latestStart}. To run it now, say by when everything must be up: --up-by HH:MM`,
+    'TooLate',
+  );
 }
 
 const scheduledStartKey = defineSearchAttributeKey(

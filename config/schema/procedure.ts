@@ -1,8 +1,8 @@
 import * as z from 'zod';
 import type { Procedure, Retention, Start, Weekday } from '../../model/site.ts';
-import { defined, expected, list, oneOf, strict, text } from './expect.ts';
+import { defined, distinct, expected, list, oneOf, strict, text } from './expect.ts';
 import type { Known } from './reference.ts';
-import { clockTime } from './scalars.ts';
+import { clockTime, date } from './scalars.ts';
 import { stepSchema } from './step.ts';
 
 const WEEKDAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const satisfies readonly Weekday[];
@@ -56,7 +56,24 @@ const start = strict({
     .describe(
       'The latest clock time at which a late start still belongs to this night. Default: 1 h after at.',
     ),
-}).transform((raw): Start => ({ days: raw.days, at: raw.at, ...defined({ notAfter: raw['not-after'] }) }));
+  'not-on': distinct(date, 'dates')
+    .exactOptional()
+    .describe('Dates on which no night starts, local to the site: ["2026-12-24", "2026-12-31"].'),
+  'pause-on-failure': z
+    .boolean({ error: expected('true or false') })
+    .exactOptional()
+    .describe(
+      'Whether a scheduled run that fails pauses the schedule until "coldbackup schedule resume". Default: false.',
+    ),
+}).transform((raw): Start => ({
+  days: raw.days,
+  at: raw.at,
+  ...defined({
+    notAfter: raw['not-after'],
+    notOn: raw['not-on'],
+    pauseOnFailure: raw['pause-on-failure'] === true ? true : undefined,
+  }),
+}));
 
 const restart = z
   .union(
