@@ -1,0 +1,112 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { isoWeek, selectForRemoval } from '../../model/retention.ts';
+import type { RetainedSet } from '../../model/retention.ts';
+import type { Retention } from '../../model/site.ts';
+
+const dayMs = 86_400_000;
+
+const anySets = fc
+  .uniqueArray(fc.record({ day: fc.integer({ min: 0, max: 400 }), hour: fc.integer({ min: 0, max: 23 }) }), {
+    selector: ({ day, hour }) => `${day} ${hour}`,
+    maxLength: 60,
+  })
+  .chain((times) =>
+    fc
+      .array(fc.boolean(), { minLength: times.length, maxLength: times.length })
+      .map((complete) => times.map((time, i) => setAt(time.day, time.hour, complete[i] ?? true))),
+  );
+const count = fc.integer({ min: 0, max: 20 });
+const anyKeep: fc.Arbitrary<Retention> = fc.record(
+  { last: count, daily: count, weekly: count, monthly: count },
+  { requiredKeys: [] },
+);
+
+describe('retention', () => {
+  test('never removes the newest complete set, nor anything newer', () => {
+    holds((sets, _, removed) => {
+      const newest = sorted(sets.filter((set) => set.complete)).at(-1);
+      if (newest === undefined) expect(removed).toEqual([]);
+      for (const set of removed) expect(keyOf(set) < keyOf(newest ?? set)).toBe(true);
+    });
+  });
+
+  test('keeps the newest sets of `last`, and the newest of each of the last days, weeks and months', () => {
+    holds((sets, keep, removed) => {
+      const complete = sorted(sets.filter((set) => set.complete)).reverse();
+      const kept = complete.filter((set) => !removed.includes(set));
+      const rules: [number | undefined, (set: RetainedSet) => string][] = [
+        [keep.last, keyOf],
+        [keep.daily, (set) => set.night],
+        [keep.weekly, (set) => isoWeek(set.night)],
+        [keep.monthly, (set) => set.night.slice(0, 7)],
+      ];
+      const expected = new Set(Object.keys(keep).length === 0 ? complete : complete.slice(0, 1));
+      for (const [periods = 0, periodOf] of rules) {
+        for (const period of [...new Set(complete.map(periodOf))].slice(0, periods)) {
+          const newest = complete.find((set) => periodOf(set) === period);
+          if (newest !== undefined) expected.add(newest);
+        }
+      }
+      expect(new Set(kept)).toEqual(expected);
+    });
+  });
+
+  test('has nothing more to remove the second time', () => {
+    holds((sets, keep, removed) => {
+      const kept = sets.filter((set) => !removed.includes(set));
+      expect(selectForRemoval(kept, keep)).toEqual([]);
+    });
+  });
+
+  test('does not depend on the order of the sets', () => {
+    holds((sets, keep, removed) => expect(selectForRemoval([...sets].reverse(), keep)).toEqual(removed));
+  });
+
+  test('removes nothing without a rule', () => {
+    fc.assert(fc.property(anySets, (sets) => expect(selectForRemoval(sets, null)).toEqual([])));
+    fc.assert(fc.property(anySets, (sets) => expect(selectForRemoval(sets, {})).toEqual([])));
+  });
+
+  test('an incomplete set stays until a newer complete one is there', () => {
+    const older = setAt(1, 20, true);
+    const incomplete = setAt(2, 20, false);
+    expect(selectForRemoval([older, incomplete], { last: 1 })).toEqual([]);
+    expect(selectForRemoval([older, incomplete, setAt(3, 20, true)], { last: 5 })).toEqual([incomplete]);
+  });
+
+  test('nights without a backup make nothing expire', () => {
+    const sets = [setAt(0, 20, true), setAt(100, 20, true), setAt(399, 20, true)];
+    expect(selectForRemoval(sets, { daily: 3 })).toEqual([]);
+  });
+});
+
+test.each([
+  ['2026-01-01', '2026-W01'],
+  ['2027-01-03', '2026-W53'],
+  ['2027-01-04', '2027-W01'],
+  ['2024-12-30', '2025-W01'],
+  ['2026-11-22', '2026-W47'],
+  ['2026-11-23', '2026-W48'],
+])('%s is in ISO week %s', (date, week) => expect(isoWeek(date)).toBe(week));
+
+function holds(
+  check: (sets: readonly RetainedSet[], keep: Retention, removed: readonly RetainedSet[]) => void,
+): void {
+  fc.assert(fc.property(anySets, anyKeep, (sets, keep) => check(sets, keep, selectForRemoval(sets, keep))));
+}
+
+function setAt(day: number, hour: number, complete: boolean): RetainedSet {
+  const at = new Date(Date.UTC(2026, 0, 1 + day) + (hour / 24) * dayMs).toISOString();
+  const night = at.slice(0, 10);
+  const id = `${night}T${at.slice(11, 19).replaceAll(':', '')}Z-0a1b2c3d`;
+  return { set: { site: 'vitam', procedure: 'nightly', id }, night, publishedAt: at, complete };
+}
+
+function sorted(sets: readonly RetainedSet[]): RetainedSet[] {
+  return [...sets].sort((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1));
+}
+
+function keyOf(set: RetainedSet): string {
+  return set.set.id;
+}

@@ -1,0 +1,345 @@
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { createStoreActivities } from '../../activities/stores/activities.ts';
+import { checkStore } from '../../activities/stores/checks.ts';
+import { runCommand } from '../../activities/system/command.ts';
+import type { Artifact, Manifest } from '../../model/manifest.ts';
+import type { Plan } from '../../model/plan.ts';
+import { copyTo, folderOf, manifestOf, setOf, siteWith } from './support.ts';
+
+const set = setOf('2026-11-20T190000Z-0a1b2c3d');
+const where = { site: 'vitam', store: 'vault' };
+const dayMs = 24 * 3_600_000;
+
+let folder = '';
+let directory = '';
+let tree = '';
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'coldbackup-sets-'));
+  directory = join(folder, 'store');
+  tree = join(folder, 'tree');
+  await mkdir(directory);
+  await mkdir(join(tree, 'sub'), { recursive: true });
+  await writeFile(join(tree, 'one'), 'content of one');
+  await writeFile(join(tree, 'new\nline'), 'odd');
+  await writeFile(join(tree, 'sub', 'random'), createHash('sha512').update('seed').digest());
+  await writeFile(join(tree, 'text'), 'a line that is there often\n'.repeat(5_000));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const stores = (host = 'mongo-1') => createStoreActivities({ site: siteWith(directory), host });
+const planWith = (keep: Plan['keep']): Plan => ({ site: 'vitam', procedure: 'nightly', keep }) as Plan;
+
+async function publishOne(id = set.id, changes: Partial<Manifest> = {}): Promise<Manifest> {
+  const artifact = await copyTo(siteWith(directory), 'mongo-1', setOf(id), 'offer/tree.tar.zst', tree);
+  const manifest = manifestOf(setOf(id), [artifact], changes);
+  await stores().publishSet({ ...where, manifest });
+  return manifest;
+}
+
+describe('publishing', () => {
+  test('makes a set that is listed, shown, and checked by sha256sum alone', async () => {
+    const manifest = await publishOne();
+    const [summary, ...others] = await stores().listSets(where);
+    expect(others).toEqual([]);
+    expect(summary).toMatchObject({ set, store: 'vault', format: 1, artifacts: 1, complete: true });
+    expect(await stores().showSet({ ...where, set })).toEqual(manifest);
+    const { stdout } = await runCommand(['sha256sum', '-c', 'SHA256SUMS'], { cwd: folderOf(directory, set) });
+    expect(stdout).toBe('offer/tree.tar.zst: OK\noffer/tree.tar.zst.files: OK\n');
+    expect((await stat(directory)).mode & 0o777).not.toBe(0);
+    expect((await stat(folderOf(directory, set))).mode & 0o077).toBe(0);
+  });
+
+  test('again is an attempt whose answer got lost; with another manifest it is refused', async () => {
+    const manifest = await publishOne();
+    await expect(stores().publishSet({ ...where, manifest })).resolves.toMatchObject({ set });
+    const other = { ...manifest, warnings: ['another'] };
+    await expect(stores().publishSet({ ...where, manifest: other })).rejects.toThrow('published already');
+    expect(await stores().showSet({ ...where, set })).toEqual(manifest);
+  });
+
+  test('fails while an artifact is missing or cut short, and names it', async () => {
+    const artifact = await copyTo(siteWith(directory), 'mongo-1', set, 'offer/tree.tar.zst', tree);
+    const publish = (artifacts: readonly Artifact[]) =>
+      stores().publishSet({ ...where, manifest: manifestOf(set, artifacts) });
+    await expect(publish([artifact, { ...artifact, name: 'offer/other.tar.zst' }])).rejects.toThrow(
+      'offer/other.tar.zst is missing',
+    );
+    await truncate(join(folderOf(directory, set), artifact.fileList.name), 3);
+    await expect(publish([artifact])).rejects.toThrow(
+      /offer\/tree\.tar\.zst\.files has 3 bytes instead of \d+/,
+    );
+    expect(await stores().listSets(where)).toEqual([]);
+  });
+
+  test('a partial set is never listed, nor are folders of somebody else', async () => {
+    await copyTo(siteWith(directory), 'mongo-1', set, 'offer/tree.tar.zst', tree);
+    await mkdir(join(directory, 'vitam', 'nightly', 'lost+found'));
+    await mkdir(folderOf(directory, setOf('rubbish')));
+    await writeFile(join(folderOf(directory, setOf('rubbish')), 'manifest.json'), '{"format":1,');
+    await writeFile(join(directory, 'vitam', 'nightly', 'README'), 'hello');
+    expect(await stores().listSets(where)).toEqual([]);
+    await expect(stores().showSet({ ...where, set })).rejects.toThrow(
+      `There is no set vitam/nightly/${set.id} in store vault`,
+    );
+  });
+
+  test('a set of a later format is listed as such, and neither shown nor removed', async () => {
+    await publishOne();
+    const later = setOf('2026-11-01T190000Z-ffffffff');
+    await mkdir(folderOf(directory, later), { recursive: true });
+    await writeFile(
+      join(folderOf(directory, later), 'manifest.json'),
+      JSON.stringify({ format: 2, set: later, volumes: [] }),
+    );
+    const formats = (await stores().listSets({ ...where, procedure: 'nightly' })).map(({ format }) => format);
+    expect(formats).toEqual([2, 1]);
+    await expect(stores().showSet({ ...where, set: later })).rejects.toThrow('manifest of format 2');
+    const now = new Date(Date.now() + 30 * dayMs).toISOString();
+    expect(await stores().pruneSets({ plan: planWith({ last: 1 }), store: 'vault', now })).toEqual([]);
+    expect(await stores().listSets(where)).toHaveLength(2);
+  });
+});
+
+describe('verifying', () => {
+  const verify = async (manifest: Manifest) =>
+    (await stores().verifySet({ ...where, set: manifest.set, manifest })).problems;
+  const archive = (): string => join(folderOf(directory, set), 'offer/tree.tar.zst');
+
+  test('finds nothing in a set that is as it was written', async () => {
+    const manifest = await publishOne();
+    const seen: number[] = [];
+    const activities = createStoreActivities({
+      site: siteWith(directory),
+      host: 'mongo-1',
+      during: () => ({
+        signal: new AbortController().signal,
+        onProgress: ({ checkedBytes }) => seen.push(checkedBytes),
+      }),
+    });
+    const sizeBytes = manifest.artifacts[0]?.sizeBytes;
+    expect(await activities.verifySet({ ...where, set, manifest })).toEqual({
+      ...{ set, store: 'vault', checkedBytes: sizeBytes, artifacts: 1, elsewhere: [], problems: [] },
+    });
+    expect(seen.at(-1)).toBe(sizeBytes);
+  });
+
+  test('finds every flipped byte of an archive', async () => {
+    const manifest = await publishOne();
+    const whole = await readFile(archive());
+    for (let at = 0; at < whole.length; at += Math.ceil(whole.length / 40)) {
+      const flipped = Buffer.from(whole);
+      flipped[at] = (flipped[at] ?? 0) ^ 0x10;
+      await writeFile(archive(), flipped);
+      expect(await verify(manifest)).toContainEqual(
+        expect.stringContaining('offer/tree.tar.zst: was changed, its SHA-256 is'),
+      );
+    }
+  });
+
+  test('finds an archive that is cut short, is missing, or has bytes too many', async () => {
+    const manifest = await publishOne();
+    const whole = await readFile(archive());
+    await writeFile(archive(), whole.subarray(0, whole.length - 7));
+    expect((await verify(manifest)).join('\n')).toMatch(
+      /has \d+ bytes instead of \d+[^]*cannot be decompressed/,
+    );
+    await writeFile(archive(), Buffer.concat([whole, Buffer.from('x')]));
+    expect((await verify(manifest)).join('\n')).toMatch(/has \d+ bytes instead of \d+/);
+    await rm(archive());
+    expect(await verify(manifest)).toEqual(['offer/tree.tar.zst: is missing']);
+  });
+
+  test('finds a changed digest in the file list, in SHA256SUMS and in the manifest', async () => {
+    const manifest = await publishOne();
+    const sums = join(folderOf(directory, set), 'SHA256SUMS');
+    const text = await readFile(sums, 'utf8');
+    await writeFile(
+      sums,
+      text.replace(/^./, (digit) => (digit === '0' ? '1' : '0')),
+    );
+    expect(await verify(manifest)).toEqual(['SHA256SUMS: says other digests than the manifest']);
+    await writeFile(sums, text);
+    const list = await readFile(`${archive()}.files`, 'utf8');
+    const one = list.split('\n').find((line) => line.endsWith('/one')) ?? '';
+    await writeFile(
+      `${archive()}.files`,
+      list.replace(
+        one,
+        one.replace(/^./, (digit) => (digit === '0' ? '1' : '0')),
+      ),
+    );
+    const problems = await verify(manifest);
+    expect(problems).toHaveLength(2);
+    expect(problems[0]).toContain('offer/tree.tar.zst.files: was changed');
+    expect(problems[1]).toContain(`${tree.slice(1)}/one was changed`);
+  });
+
+  test('names files that are missing in an archive, too many, or changed in it', async () => {
+    const manifest = await publishOne();
+    await rm(join(tree, 'one'));
+    await writeFile(join(tree, 'two'), 'new');
+    await writeFile(join(tree, 'text'), 'another content');
+    const pack = `tar -C / --format=posix --sort=name -cf - "$1" | zstd -q -c > "$2"`;
+    await runCommand(['bash', '-c', pack, 'pack', tree.slice(1), archive()]);
+    const named = (await verify(manifest)).map((problem) => problem.replace(tree.slice(1), 'TREE'));
+    expect(named).toContain('offer/tree.tar.zst: TREE/one is missing');
+    expect(named).toContain('offer/tree.tar.zst: TREE/two is not in the list of files');
+    expect(named).toContainEqual(expect.stringMatching(/^offer\/tree\.tar\.zst: TREE\/text was changed/));
+  });
+});
+
+describe('retention', () => {
+  test('removes what it lets go, wholly, and clears what was left a day ago', async () => {
+    const ids = ['2026-11-17', '2026-11-18', '2026-11-19', '2026-11-20'].map(
+      (day) => `${day}T190000Z-0a1b2c3d`,
+    );
+    for (const id of ids) await publishOne(id);
+    const partial = setOf('2026-11-16T190000Z-0a1b2c3d');
+    const fresh = setOf('2026-11-15T190000Z-0a1b2c3d');
+    for (const each of [partial, fresh]) {
+      await copyTo(siteWith(directory), 'mongo-1', each, 'offer/tree.tar.zst', tree);
+    }
+    await mkdir(join(directory, 'vitam', 'nightly', 'by hand'));
+    await makeOld(folderOf(directory, partial));
+    await makeOld(join(directory, 'vitam', 'nightly', 'by hand'));
+    await makeOld(folderOf(directory, fresh));
+    const now = new Date();
+    await utimes(join(folderOf(directory, fresh), 'offer', 'tree.tar.zst'), now, now);
+    const removed = await stores().pruneSets({
+      plan: planWith({ daily: 2 }),
+      store: 'vault',
+      now: now.toISOString(),
+    });
+    expect(removed.map(({ id }) => id)).toEqual([ids[1], ids[0]]);
+    expect((await readdir(join(directory, 'vitam', 'nightly'))).sort()).toEqual(
+      [fresh.id, ids[2], ids[3], 'by hand'].sort(),
+    );
+  });
+
+  test('removes nothing without a rule', async () => {
+    await publishOne('2026-11-17T190000Z-0a1b2c3d');
+    await publishOne('2026-11-18T190000Z-0a1b2c3d');
+    const now = new Date().toISOString();
+    expect(await stores().pruneSets({ plan: planWith(null), store: 'vault', now })).toEqual([]);
+    expect(await stores().listSets(where)).toHaveLength(2);
+  });
+});
+
+describe('a store that is not shared', () => {
+  const disks = (): Record<string, string> => ({
+    'mongo-1': join(folder, 'disk-1'),
+    'mongo-2': join(folder, 'disk-2'),
+  });
+  const site = () => siteWith(disks(), false);
+  const on = (host: string) => createStoreActivities({ site: site(), host });
+  async function publishBoth(id = set.id): Promise<Manifest> {
+    const artifacts = [
+      await copyTo(site(), 'mongo-1', setOf(id), 'offer/one.tar.zst', tree),
+      await copyTo(site(), 'mongo-2', setOf(id), 'offer/two.tar.zst', tree),
+    ];
+    const manifest = manifestOf(setOf(id), artifacts);
+    await on('mongo-2').publishSet({ ...where, manifest });
+    await on('mongo-1').publishSet({ ...where, manifest });
+    return manifest;
+  }
+  beforeEach(async () => {
+    for (const disk of Object.values(disks())) await mkdir(disk);
+  });
+
+  test('each host publishes and verifies its own artifacts, and says who holds the others', async () => {
+    const manifest = await publishBoth();
+    for (const [host, other] of [
+      ['mongo-1', 'mongo-2'],
+      ['mongo-2', 'mongo-1'],
+    ] as const) {
+      const verification = await on(host).verifySet({ ...where, set, manifest });
+      expect(verification).toMatchObject({ artifacts: 1, elsewhere: [other], problems: [] });
+      await runCommand(['sha256sum', '-c', '--quiet', 'SHA256SUMS'], {
+        cwd: folderOf(disks()[host] ?? '', set),
+      });
+    }
+    await rm(join(folderOf(disks()['mongo-2'] ?? '', set), 'offer/two.tar.zst'));
+    const { problems } = await on('mongo-2').verifySet({ ...where, set, manifest });
+    expect(problems).toEqual(['offer/two.tar.zst: is missing']);
+  });
+
+  test('what the keeper removed goes on the other hosts too, and nothing that they cannot know', async () => {
+    await copyTo(site(), 'mongo-2', setOf('2026-11-01T190000Z-0a1b2c3d'), 'offer/two.tar.zst', tree);
+    await makeOld(folderOf(disks()['mongo-2'] ?? '', setOf('2026-11-01T190000Z-0a1b2c3d')));
+    const prune = { plan: planWith({ last: 1 }), store: 'vault', now: new Date().toISOString() };
+    await on('mongo-2').pruneSets({ ...prune, removed: [] });
+    expect(await readdir(join(disks()['mongo-2'] ?? '', 'vitam', 'nightly'))).toHaveLength(1);
+
+    await publishBoth('2026-11-19T190000Z-0a1b2c3d');
+    await publishBoth('2026-11-20T190000Z-0a1b2c3d');
+    const removed = await on('mongo-1').pruneSets(prune);
+    expect(removed).toEqual([setOf('2026-11-19T190000Z-0a1b2c3d')]);
+    await on('mongo-2').pruneSets({ ...prune, removed });
+    for (const disk of Object.values(disks())) {
+      expect(await readdir(join(disk, 'vitam', 'nightly'))).toEqual(['2026-11-20T190000Z-0a1b2c3d']);
+    }
+  });
+});
+
+describe('names and tokens', () => {
+  test.each(['..', '.', '', 'a/b', 'nul\0'])('no set is looked for under %j', async (name) => {
+    const bad = { site: 'vitam', procedure: name, id: set.id };
+    await expect(stores().showSet({ ...where, set: bad })).rejects.toThrow('cannot be a name in a store');
+    await expect(stores().listSets({ ...where, procedure: name })).rejects.toThrow('cannot be a name');
+    await expect(stores().writeStoreToken({ ...where, token: `../${name}` })).rejects.toThrow(
+      'cannot be a name',
+    );
+  });
+
+  test.each(['../../x.tar.zst', '/etc/x', 'a//b', 'a/../b', 'nul\0.tar.zst'])(
+    'no artifact can be called %j',
+    async (name) => {
+      await expect(copyTo(siteWith(directory), 'mongo-1', set, name, tree)).rejects.toThrow(
+        'cannot be a name',
+      );
+    },
+  );
+
+  test('another site, or a store that the site file does not name, is refused', async () => {
+    await expect(stores().listSets({ site: 'other', store: 'vault' })).rejects.toThrow('serves site vitam');
+    await expect(stores().listSets({ site: 'vitam', store: 'toString' })).rejects.toThrow('it has vault');
+  });
+
+  test('a token that one host wrote is read by another only where the store is shared', async () => {
+    const token = { ...where, token: 'run-1' };
+    await stores('mongo-1').writeStoreToken(token);
+    expect(await stores('mongo-2').readStoreToken(token)).toBe(true);
+    expect(await stores('mongo-2').readStoreToken({ ...where, token: 'run-2' })).toBe(false);
+    await stores('mongo-1').removeStoreToken(token);
+    expect(await stores('mongo-2').readStoreToken(token)).toBe(false);
+    expect(await readdir(directory)).toEqual([]);
+  });
+});
+
+test('the check of a store tells its room, and a no-go when the last set would not fit again', async () => {
+  const plan = { site: 'vitam', procedure: 'nightly' };
+  const [first] = await checkStore(siteWith(directory), 'vault', 'mongo-1', plan);
+  expect(first).toMatchObject({ verdict: 'go', detail: expect.stringContaining('no set yet') });
+  const manifest = await publishOne();
+  const [fits] = await checkStore(siteWith(directory), 'vault', 'mongo-1', plan);
+  expect(fits).toMatchObject({ verdict: 'go', detail: expect.stringContaining('the last set took') });
+  const huge = manifest.artifacts.map((artifact) => ({ ...artifact, sizeBytes: 1e18 }));
+  await writeFile(
+    join(folderOf(directory, set), 'manifest.json'),
+    JSON.stringify({ ...manifest, artifacts: huge }),
+  );
+  const [tooLarge] = await checkStore(siteWith(directory), 'vault', 'mongo-1', plan);
+  expect(tooLarge).toMatchObject({ verdict: 'no-go', hint: expect.stringContaining('make room') });
+  await expect(checkStore(siteWith(join(folder, 'gone')), 'vault', 'mongo-1', plan)).rejects.toThrow(
+    'mounted',
+  );
+  expect((await readdir(directory)).sort()).toEqual(['vitam']);
+});
+
+async function makeOld(path: string): Promise<void> {
+  await runCommand(['find', path, '-exec', 'touch', '-d', '2 days ago', '{}', '+']);
+}

@@ -1,0 +1,76 @@
+import { join } from 'node:path';
+import { copyArtifact } from '../../activities/archive/copy-artifact.ts';
+import type { Artifact, Manifest, SetRef } from '../../model/manifest.ts';
+import type { Site } from '../../model/site.ts';
+
+export function siteWith(directory: string | Readonly<Record<string, string>>, shared = true): Site {
+  return {
+    site: 'vitam',
+    timezone: 'Europe/Paris',
+    hosts: ['mongo-1', 'mongo-2'],
+    services: {},
+    jobs: {},
+    counts: {},
+    databases: {},
+    stores: { vault: { kind: 'directory', directory, shared, keeper: 'mongo-1' } },
+    procedures: {},
+  };
+}
+
+export function copyTo(
+  site: Site,
+  host: string,
+  set: SetRef,
+  artifact: string,
+  root: string,
+): Promise<Artifact> {
+  return copyArtifact({
+    site,
+    host,
+    input: {
+      ref: { site: site.site, host, journal: 'j', epoch: 3, siteDigest: 'd' },
+      id: `6/backup/${artifact}`,
+      position: '6/backup',
+      set,
+      store: 'vault',
+      artifact,
+      source: { kind: 'files', database: 'offer' },
+    },
+    attempt: 1,
+    roots: [root],
+    exclude: [],
+    hooks: { signal: new AbortController().signal, onProcess: () => undefined, onProgress: () => undefined },
+  });
+}
+
+export function manifestOf(
+  set: SetRef,
+  artifacts: readonly Artifact[],
+  changes: Partial<Manifest> = {},
+): Manifest {
+  return {
+    format: 1,
+    coldbackup: 'test',
+    set,
+    night: set.id.slice(0, 10),
+    workflowId: 'vitam/nightly',
+    runId: 'run',
+    siteDigest: 'd',
+    startedAt: '2026-11-20T19:00:00.000Z',
+    publishedAt: `${set.id.slice(0, 10)}T23:00:00.000Z`,
+    complete: true,
+    artifacts,
+    databases: [{ engine: 'files', database: 'offer' }],
+    steps: [],
+    warnings: [],
+    ...changes,
+  };
+}
+
+export function setOf(id: string): SetRef {
+  return { site: 'vitam', procedure: 'nightly', id };
+}
+
+export function folderOf(directory: string, set: SetRef): string {
+  return join(directory, set.site, set.procedure, set.id);
+}
