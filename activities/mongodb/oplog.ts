@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Document, MongoClient } from 'mongodb';
 import type { Optime } from '../../model/ledger.ts';
 import type { Site } from '../../model/site.ts';
@@ -93,12 +94,25 @@ export function foreignWrites(entry: Document): readonly string[] {
 
 function isInternal(part: Document, entry: Document): boolean {
   if (part['op'] === 'n') return true;
+  if (isValidatorSetAgain(part)) return true;
   // The range deleter removes what a migration has already given to another shard.
   if (part['op'] === 'd' && (part['fromMigrate'] ?? entry['fromMigrate']) === true) return true;
   const namespace = namespaceOf(part);
   return (
     Object.hasOwn(internalNamespaces, namespace) ||
     internalPrefixes.some((prefix) => namespace.startsWith(prefix))
+  );
+}
+
+/** Each new primary of the config servers gives config.settings the validator that it has (seen on 7.0). */
+function isValidatorSetAgain(part: Document): boolean {
+  const { collMod, validator } = (part['o'] ?? {}) as Document;
+  const before = (part['o2'] as Document | undefined)?.['collectionOptions_old'] as Document | undefined;
+  return (
+    part['op'] === 'c' &&
+    part['ns'] === 'config.$cmd' &&
+    collMod === 'settings' &&
+    isDeepStrictEqual(validator, before?.['validator'])
   );
 }
 
