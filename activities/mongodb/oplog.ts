@@ -9,22 +9,24 @@ import { compareOptimes, optimeOf, optimeText, timestampOf } from './optime.ts';
 import { poll, type Patience } from './poll.ts';
 
 /**
- * What servers write by themselves while no client writes, as it was watched on idle 6.0 replica sets and 7.0 clusters
- * through elections, restarts and a stopped balancer. Everything else after the marker is somebody's write.
+ * What servers write by themselves while no client writes. Everything else after the marker is somebody's write. The
+ * first ones were watched on 6.0 replica sets and 7.0 clusters without clients; the others come too seldom to be watched,
+ * and are here by what the server is known to do.
  */
 export const internalNamespaces: Readonly<Record<string, string>> = {
   'config.system.sessions': 'logical sessions, refreshed every 5 minutes and expired by a TTL index',
-  'config.transactions': 'the last statement of each session, and its expiry',
-  'config.image_collection': 'images of retryable findAndModify, and their expiry',
   'config.mongos': 'pings of the routers, every 10 s',
-  'config.lockpings': 'pings of the distributed locks, up to 6.0',
   'config.changelog': 'a capped log of what the cluster did, read by people',
   'config.actionlog': 'a capped log of what the balancer did, read by people',
-  'config.placementHistory': 'the expiry of old placements, every 10 hours',
   'config.rangeDeletions': 'bookkeeping of the range deleter',
+  'admin.system.keys': 'keys that sign the cluster time, renewed every 3 months',
+
+  'config.transactions': 'the last statement of each session, and its expiry',
+  'config.image_collection': 'images of retryable findAndModify, and their expiry',
+  'config.lockpings': 'pings of the distributed locks, up to 6.0',
+  'config.placementHistory': 'the expiry of old placements, every 10 hours',
   'config.vectorClock': 'the cluster time that the config set keeps for its next primary',
   'config.external_validation_keys': 'keys of other clusters, and their expiry',
-  'admin.system.keys': 'keys that sign the cluster time, renewed every 3 months',
 };
 
 /** Routing tables that the shards keep of what the config set says; they are filled again when empty. */
