@@ -1,5 +1,4 @@
-import { isDeepStrictEqual } from 'node:util';
-import type { Document, MongoClient } from 'mongodb';
+import { BSON, type Document, type MongoClient } from 'mongodb';
 import type { Optime } from '../../model/ledger.ts';
 import type { Site } from '../../model/site.ts';
 import { withMember } from './connect.ts';
@@ -114,8 +113,12 @@ function isValidatorSetAgain(part: Document): boolean {
     part['op'] === 'c' &&
     part['ns'] === 'config.$cmd' &&
     collMod === 'settings' &&
-    isDeepStrictEqual(validator, before?.['validator'])
+    textOf(validator) === textOf(before?.['validator'])
   );
+}
+
+function textOf(value: unknown): string {
+  return BSON.EJSON.stringify({ value }, { relaxed: false });
 }
 
 /** Of a command, the collection that it is about: `create`, `drop`, `createIndexes`, `collMod` name it. */
