@@ -5,6 +5,7 @@ import { UnknownSiteError } from '../config/sites.ts';
 import {
   AlreadyRunningError,
   NoSuchRunError,
+  NoSuchScheduleError,
   QuestionError,
   RefusedError,
   RunLostError,
@@ -36,7 +37,10 @@ export function exitCodeOfError(error: unknown): ExitCode {
     : exitCodes.failed;
 }
 
-const usage = [UsageError, SiteFileError, FileSafetyError, UnknownSiteError, NoSuchRunError] as const;
+const usage = [
+  ...[UsageError, SiteFileError, FileSafetyError, UnknownSiteError],
+  ...[NoSuchRunError, NoSuchScheduleError],
+] as const;
 
 function isSystemError(error: Error): error is NodeJS.ErrnoException {
   return 'code' in error && 'syscall' in error && typeof error.code === 'string';

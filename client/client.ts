@@ -1,6 +1,7 @@
 import type { Manifest, SetSummary, Verification } from '../model/manifest.ts';
 import type { Plan } from '../model/plan.ts';
 import type { Progress, Report } from '../model/progress.ts';
+import type { Site } from '../model/site.ts';
 import type { HostAnswer, LedgerAnswer, PlanAnswer } from '../workflows/inspect.ts';
 import type { Decision, ProcedureInput } from '../workflows/messages.ts';
 import { abortRun } from './abort.ts';
@@ -9,6 +10,14 @@ import { openLink, type ConnectOptions, type Link } from './link.ts';
 import { ask } from './questions.ts';
 import { resultOf, type RunRef } from './reports.ts';
 import { activeRun, recentRuns, type RunSummary } from './runs.ts';
+import { applySchedules, type ApplyOptions, type ScheduleChange } from './schedule-apply.ts';
+import {
+  listSchedules,
+  pauseSchedule,
+  resumeSchedule,
+  triggerSchedule,
+  type ScheduleView,
+} from './schedules.ts';
 import { startRun } from './start.ts';
 import { lookAt, planOfRun, progressOf, watchRun, type Watched, type WatchOptions } from './watch.ts';
 
@@ -91,6 +100,30 @@ export class ColdbackupClient {
   /** Running and ended, the newest first. */
   runs(site?: string, { limit = 20 }: { readonly limit?: number } = {}): Promise<readonly RunSummary[]> {
     return recentRuns(this.#link, site, limit);
+  }
+
+  schedules(): Promise<readonly ScheduleView[]> {
+    return listSchedules(this.#link);
+  }
+
+  /** Makes the schedules equal to these parsed site files; tells what was done, or would be. */
+  applySchedules(sites: readonly Site[], options: ApplyOptions = {}): Promise<readonly ScheduleChange[]> {
+    return applySchedules(this.#link, sites, options);
+  }
+
+  /** @throws NoSuchScheduleError, RefusedError */
+  pauseSchedule(site: string, procedure: string, decision: Pick<Decision, 'by' | 'why'>): Promise<void> {
+    return pauseSchedule(this.#link, { site, procedure }, decision);
+  }
+
+  /** @throws NoSuchScheduleError, RefusedError */
+  resumeSchedule(site: string, procedure: string, decision: Pick<Decision, 'by'>): Promise<void> {
+    return resumeSchedule(this.#link, { site, procedure }, decision);
+  }
+
+  /** Starts tonight's run as the schedule would. @throws NoSuchScheduleError, RefusedError, AlreadyRunningError */
+  triggerSchedule(site: string, procedure: string): Promise<RunRef> {
+    return triggerSchedule(this.#link, { site, procedure });
   }
 
   /** The resolved plan and its go/no-go table. @throws QuestionError for unknown names, or a run outside its window. */

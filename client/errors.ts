@@ -17,6 +17,11 @@ export class NoSuchRunError extends Error {
   }
 }
 
+/** Thrown when a site and a procedure have no schedule of coldbackup. */
+export class NoSuchScheduleError extends Error {
+  override readonly name = 'NoSuchScheduleError';
+}
+
 /** Thrown at a start when the same procedure of the site runs already. */
 export class AlreadyRunningError extends Error {
   override readonly name = 'AlreadyRunningError';

@@ -2,11 +2,15 @@
 export { ColdbackupClient, type StartOptions } from './client.ts';
 export type { ConnectOptions } from './link.ts';
 export type { RunRef } from './reports.ts';
+export type { ApplyOptions, ScheduleChange } from './schedule-apply.ts';
+export type { FactDifference } from './schedule-facts.ts';
+export type { ScheduleView } from './schedules.ts';
 export type { RunSummary } from './runs.ts';
 export type { WaitSeen, Watched, WatchOptions } from './watch.ts';
 export {
   AlreadyRunningError,
   NoSuchRunError,
+  NoSuchScheduleError,
   QuestionError,
   RefusedError,
   RunLostError,
@@ -16,4 +20,5 @@ export type { CopyProgress, LedgerView } from '../model/activities.ts';
 export type { Manifest, SetRef, SetSummary, Verification } from '../model/manifest.ts';
 export type { Plan } from '../model/plan.ts';
 export type { Check, Outcome, Progress, Report } from '../model/progress.ts';
+export type { Site } from '../model/site.ts';
 export type { HostAnswer, LedgerAnswer, PlanAnswer } from '../workflows/inspect.ts';

@@ -11,10 +11,8 @@ import { activeRuns } from './runs.ts';
  * @throws UnreachableError when no control is there to run it.
  */
 export async function startRun(link: Link, input: ProcedureInput): Promise<RunRef> {
-  await assertServed(link);
-  const [running] = await activeRuns(link, input.site, input.procedure);
-  if (running !== undefined) throw await alreadyRunning(link, running);
-  const workflowId = `${controlQueue}/${input.site}/${input.procedure}`;
+  await assertFree(link, input);
+  const workflowId = workflowIdOf(input);
   try {
     const handle = await soon(link, () =>
       link.client.workflow.start('procedure', {
@@ -34,8 +32,20 @@ export async function startRun(link: Link, input: ProcedureInput): Promise<RunRe
   }
 }
 
+/** @throws AlreadyRunningError; UnreachableError when no control is there. */
+export async function assertFree(link: Link, { site, procedure }: ProcedureInput): Promise<void> {
+  await assertServed(link);
+  const [running] = await activeRuns(link, site, procedure);
+  if (running !== undefined) throw await alreadyRunning(link, running);
+}
+
+/** A schedule adds the time of the start. */
+export function workflowIdOf({ site, procedure }: ProcedureInput): string {
+  return `${controlQueue}/${site}/${procedure}`;
+}
+
 /** For the page of the run in the Temporal UI. */
-function detailsOf({ site, procedure, upBy, again }: ProcedureInput): string {
+export function detailsOf({ site, procedure, upBy, again }: ProcedureInput): string {
   return [
     `Procedure **${procedure}** of site **${site}**${upBy === undefined ? '' : `, up by ${upBy}`}${again === true ? ', once more for this night' : ''}.`,
     'Cancel or `abort` brings everything back. Terminate runs no code: then only `coldbackup recover` brings it back.',

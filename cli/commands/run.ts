@@ -52,6 +52,15 @@ async function run(
     ...(upBy !== undefined && { upBy }),
     ...(again !== undefined && { again }),
   });
+  await afterStart(client, started, { wait, json });
+}
+
+/** To the end with `wait`, or to the go or no-go. */
+export async function afterStart(
+  client: ColdbackupClient,
+  started: RunRef,
+  { wait, json }: { readonly wait: boolean; readonly json: boolean },
+): Promise<void> {
   if (!wait && !(await endsAtOnce(client, started, json))) return;
   const { report, timezone } = await follow(client, started, viewFor(json || !wait ? 'nothing' : null));
   if (json) printJson(report);
