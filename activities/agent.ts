@@ -1,4 +1,4 @@
-import type { AgentActivities, CopyProgress } from '../model/activities.ts';
+import type { AgentActivities } from '../model/activities.ts';
 import type { HostName, Site } from '../model/site.ts';
 import { createCopyActivities } from './copy.ts';
 import type { Journal } from './ledger/journal.ts';

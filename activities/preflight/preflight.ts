@@ -7,6 +7,7 @@ import type { Journal } from '../ledger/journal.ts';
 import { PROTOCOL } from '../ledger/ledger.ts';
 import { openEntries } from '../ledger/records.ts';
 import { checkMongodb } from '../mongodb/checks.ts';
+import { createDriver } from '../services/drivers.ts';
 import { checkStore } from '../stores/checks.ts';
 import { checkService } from './services.ts';
 import { runCommand } from '../system/command.ts';
@@ -51,14 +52,19 @@ async function checkPlan(
   const copies = backups.length > 0;
   const stores = Object.keys(plan.stores);
   const groups = await Promise.all([
-    [journalCheck(deps, input)],
+    Promise.resolve([journalCheck(deps, input)]),
     ...(copies ? ['tar', 'zstd', 'flock'].map((tool) => toolCheck(host, tool)) : []),
     ...services.map((service) =>
       guarded(host, `service ${service}`, () => checkService(site, host, service)),
     ),
     ...backups.map(({ database, engine }) =>
       engine === 'mongodb'
-        ? guarded(host, `database ${database}`, () => checkMongodb(site, database, host))
+        ? guarded(host, `database ${database}`, () =>
+            checkMongodb(site, database, host, {
+              absenceMs: Date.parse(plan.upBy) - Date.now(),
+              stopTimeoutMs: (service) => stopTimeoutOf(site, service),
+            }),
+          )
         : guarded(host, `database ${database}`, () => checkFiles(site, database, host)),
     ),
     ...stores.map((store) => guarded(host, `store ${store}`, () => checkStore(site, store, host, plan))),
@@ -73,6 +79,11 @@ function databasesOf(plan: Plan): readonly PlanDatabase[] {
       return step.kind === 'parallel' ? step.branches.flatMap((branch) => all(branch.steps)) : [];
     });
   return all(plan.steps);
+}
+
+async function stopTimeoutOf(site: Site, name: string): Promise<number | null> {
+  const service = site.services[name];
+  return service === undefined ? null : createDriver(service).stopTimeoutMs();
 }
 
 /** A host that another run holds is a no-go; one that this workflow held before is adopted at the claim. */

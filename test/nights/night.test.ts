@@ -32,8 +32,13 @@ describe('a night in virtual time', () => {
     for (const call of calls.filter((one) => !undoing.test(one) && !harmless.test(one))) {
       const night = await nights.run((miniature) => (miniature.fault = failing(call, miniature)));
       expect([call, night.differences]).toEqual([call, []]);
-      expect([call, night.published]).toEqual([call, []]);
-      expect([call, night.report.outcome]).toEqual([call, expect.stringMatching(/^(failed|no-go)$/)]);
+      // Any member of a set knows who is primary: one that does not answer is no reason to fail.
+      const survives = call.includes('mongodbPrimary');
+      expect([call, night.published.length > 0]).toEqual([call, survives]);
+      expect([call, night.report.outcome]).toEqual([
+        call,
+        expect.stringMatching(survives ? /^complete$/ : /^(failed|no-go)$/),
+      ]);
       expect([call, night.report.notBack]).toEqual([call, []]);
     }
   }, 900_000);

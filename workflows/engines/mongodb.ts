@@ -105,9 +105,15 @@ async function passGate(run: Run, plan: PlanMongodb, target: BackupTarget): Prom
     until,
     then: 'fail: all is brought back',
   });
-  await askCluster(run, plan, gateMs + shortMs)
-    .mongodbGate({ ...here(run, plan), until })
-    .finally(done);
+  // Each host sees only what its own members and its mongos say.
+  const hosts = [...new Set([clusterHost(plan), ...plan.members.map(({ host }) => host)])];
+  await together(
+    hosts.map((host) => async () => {
+      const summary = `is anything in flight in ${plan.database}`;
+      const { mongodbGate } = agent(planOf(run).site, host, { summary, withinMs: gateMs + shortMs });
+      await mongodbGate({ ...here(run, plan), until });
+    }),
+  ).finally(done);
 }
 
 /** On the elected primary of the set, wherever it is by now. null: a standalone server has no oplog. */
