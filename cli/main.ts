@@ -1,43 +1,9 @@
 #!/usr/bin/env node
-import { Command, CommanderError } from 'commander';
-import { version } from '../workers/version.ts';
-import { addAbort } from './commands/abort.ts';
-import { addAgent } from './commands/agent.ts';
-import { addCheck } from './commands/check.ts';
-import { addControl } from './commands/control.ts';
-import { addDev } from './commands/dev.ts';
-import { addHosts } from './commands/hosts.ts';
-import { addLedger } from './commands/ledger.ts';
-import { addPlan } from './commands/plan.ts';
-import { addRecover } from './commands/recover.ts';
-import { addRun } from './commands/run.ts';
-import { addRuns } from './commands/runs.ts';
-import { addSchema } from './commands/schema.ts';
-import { addSets } from './commands/sets.ts';
-import { addStatus } from './commands/status.ts';
-import { addWatch } from './commands/watch.ts';
+import { CommanderError } from 'commander';
 import { exitCodeOfError, messageOf } from './errors.ts';
 import { exitCodes } from './exit-codes.ts';
+import { createProgram } from './program.ts';
 import { tell } from './terminal.ts';
-
-const program = new Command('coldbackup')
-  .description('Ordered cold backups that bring every service back, on time.')
-  .version(version)
-  .option('--address <host:port>', 'of Temporal (default: TEMPORAL_ADDRESS, temporal.toml, localhost:7233)')
-  .option('--namespace <name>', 'of Temporal (default: TEMPORAL_NAMESPACE, temporal.toml, default)')
-  .showSuggestionAfterError()
-  .showHelpAfterError('(coldbackup --help lists the commands, coldbackup COMMAND --help shows one)')
-  .exitOverride()
-  .addHelpText(
-    'after',
-    '\nExample:\n  coldbackup run vitam nightly --wait\n\nExit codes: 0 complete, 1 failed but all is back, 2 usage, 3 nothing was changed, 4 NOT all is back, 5 no answer',
-  );
-
-for (const add of [
-  ...[addRun, addStatus, addWatch, addAbort, addRuns, addPlan, addHosts, addLedger, addSets, addRecover],
-  ...[addCheck, addSchema, addDev, addControl, addAgent],
-])
-  add(program);
 
 // A pipe that is read no further, as by head.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -46,7 +12,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 try {
-  await program.parseAsync();
+  await createProgram().parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;

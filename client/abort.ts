@@ -63,7 +63,7 @@ async function orNull<T>({ address }: Link, call: () => Promise<T>): Promise<T |
 
 function notAccepted(workflowId: string): UnreachableError {
   return new UnreachableError(
-    `run ${workflowId} did not accept the abort within ${answerWithinMs / 1000} s: control does not answer. ` +
+    `run ${workflowId} did not accept the abort within ${answerWithinMs / 1000} s: control does not answer, or the run is stuck. ` +
       `It is not obeyed later than ${validForMs / 1000} s after it was sent. Start control again, or bring each host back ` +
       'without Temporal: coldbackup recover --host NAME --site FILE',
   );

@@ -52,9 +52,9 @@ export async function soon<T>({ client, address }: Link, work: () => Promise<T>)
 export function noAnswer(error: unknown, address: string): string | null {
   const code = grpcCode(error);
   if (code === undefined) return null;
-  if (code === UNAVAILABLE || code === CANCELLED)
-    return `Temporal at ${address} does not answer (${reasonOf(error)})`;
-  if (code === DEADLINE_EXCEEDED || code === FAILED_PRECONDITION)
+  if (code === UNAVAILABLE) return `Temporal at ${address} does not answer (${reasonOf(error)})`;
+  // A deadline of ours may come back as either of the first two.
+  if (code === CANCELLED || code === DEADLINE_EXCEEDED || code === FAILED_PRECONDITION)
     return `control does not answer (queue ${controlQueue} on ${address}): is "coldbackup control" running?`;
   return null;
 }

@@ -31,7 +31,7 @@ function stepChanges(before: Progress | null, after: Progress): readonly string[
         startedAt === null || endedAt === null
           ? ''
           : ` (${exactly(Date.parse(endedAt) - Date.parse(startedAt))})`;
-      return `step ${id} ${label}: ${state}${took}${detail === undefined ? '' : `: ${detail}`}`;
+      return `step ${id} ${label}: ${state}${took}${detail ? `: ${detail}` : ''}`;
     });
 }
 

@@ -1,12 +1,12 @@
 import type { Check } from '../../model/progress.ts';
-import { columns, count, plain, type Paint } from './text.ts';
+import { columns, count, plain, withClockTimes, type Clock, type Paint } from './text.ts';
 
 /** The go/no-go table; what is wrong comes last, next to the verdict. */
-export function checksTable(checks: readonly Check[], paint: Paint = plain): string {
+export function checksTable(checks: readonly Check[], clock: Clock, paint: Paint = plain): string {
   const sorted = [...checks].sort((a, b) => rank[a.verdict] - rank[b.verdict]);
   return columns(
     sorted.flatMap(({ host, subject, verdict, detail, hint }) => [
-      [paintOf(verdict, paint)(verdict), host, subject, detail],
+      [paintOf(verdict, paint)(verdict), host, subject, withClockTimes(detail, clock)],
       ...(hint === undefined ? [] : [['', '', '', `→ ${hint}`]]),
     ]),
   );

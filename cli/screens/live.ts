@@ -33,7 +33,7 @@ function stepLine(
       : endedAt === null
         ? `   ${roughly(Date.parse(now) - Date.parse(startedAt))}`
         : `   ${exactly(Date.parse(endedAt) - Date.parse(startedAt))}`;
-  const why = detail === undefined || state === 'done' ? '' : `   ${detail}`;
+  const why = detail && state !== 'done' ? `   ${detail}` : '';
   const { mark, colour } = marks[state];
   const line = `${mark} ${'  '.repeat(depth)}${id}  ${label}${took}${why}`;
   return colour === null ? line : paint[colour](line);

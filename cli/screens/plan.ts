@@ -14,7 +14,7 @@ export function planScreen(plan: Plan, checks: readonly Check[], paint: Paint = 
     ...(plan.warnings.length > 0
       ? [plan.warnings.map((warning) => paint.yellow(`note   ${warning}`)).join('\n')]
       : []),
-    checksTable(checks, paint),
+    checksTable(checks, clock, paint),
     verdictLine(checks, paint),
   ].join('\n\n');
 }

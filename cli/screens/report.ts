@@ -10,7 +10,9 @@ export function reportScreen(report: Report, timezone: string, paint: Paint = pl
   const notGo = checks.filter(({ verdict }) => verdict !== 'go');
   return [
     headline(report, timezone, paint),
-    ...(nothingDone && notGo.length > 0 ? [checksTable(notGo, paint)] : []),
+    ...(nothingDone && notGo.length > 0
+      ? [checksTable(notGo, { timezone, now: report.startedAt }, paint)]
+      : []),
     ...(nothingDone ? [] : [stepsTable(steps)]),
     ...(services.length > 0 ? [servicesTable(report)] : []),
     ...(sets.length > 0 ? [setsTable(report)] : []),
@@ -52,7 +54,7 @@ function stepsTable(steps: readonly StepRecord[]): string {
       const indent = '  '.repeat((id.split('/').length - 1) / 2);
       const took =
         startedAt === null || endedAt === null ? '' : exactly(Date.parse(endedAt) - Date.parse(startedAt));
-      return [`${indent}${id}`, label, took, `${outcome}${detail === undefined ? '' : `: ${detail}`}`];
+      return [`${indent}${id}`, label, took, `${outcome}${detail ? `: ${detail}` : ''}`];
     }),
   ]);
 }
