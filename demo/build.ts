@@ -82,7 +82,7 @@ async function startTemporal({ places, cleanup }: Machine): Promise<DevServer> {
  * known before, as the example wants it.
  */
 function restartAfterSeconds(clusterMs: number): number {
-  return Math.round(60 + (1.5 * clusterMs) / 1000);
+  return Math.round(50 + (0.8 * clusterMs) / 1000);
 }
 
 function storePath(site: Site): string {

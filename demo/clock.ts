@@ -14,8 +14,8 @@ export interface NightClock {
   readonly upBy: ClockTime;
 }
 
-/** When the job may begin: a little later than the night, as the manual's midnight is. */
-const jobAfterSeconds = 15;
+/** A little later than the night's start, as the manual's midnight is. */
+const jobAfterSeconds = 5;
 const upByAfterSeconds = 600;
 
 const days: readonly Weekday[] = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];

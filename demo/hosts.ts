@@ -7,7 +7,7 @@ import { endOf } from './local/processes.ts';
 import { waitFor } from './local/wait.ts';
 import { linkStore, type Places } from './places.ts';
 
-export interface Miniatures {
+export interface HostOptions {
   readonly hosts: readonly string[];
   /** Of the store, as the example's hosts see it. */
   readonly storePath: string;
@@ -24,9 +24,10 @@ const stateFolder = '/var/lib/coldbackup';
 
 /**
  * An agent for each host, and control: processes of their own. Where this user may mount, each agent has a view of its
- * own: the shared disk is mounted at its own place, and the folders of the other hosts are empty for it.
+ * own: the shared disk is mounted at its own place, and the folders of the other hosts are empty for it. Gives whether
+ * that is so.
  */
-export async function startHosts(places: Places, cleanup: Cleanup, options: Miniatures): Promise<void> {
+export async function startHosts(places: Places, cleanup: Cleanup, options: HostOptions): Promise<boolean> {
   const { hosts, storePath, site, address, coldbackup } = options;
   const ownView = await mayMount();
   const env = { TEMPORAL_ADDRESS: address };
@@ -50,6 +51,7 @@ export async function startHosts(places: Places, cleanup: Cleanup, options: Mini
       ]);
     }),
   ]);
+  return ownView;
 }
 
 async function untilReady(name: string, process: Started, logFile: string): Promise<void> {

@@ -29,7 +29,7 @@ async function demo({ places, ...rest }: Machine, interrupted: AbortSignal): Pro
     `The night: from ${clock.start}, restart ${clock.restart}, up by ${clock.upBy} (${site.timezone})`,
   );
   const before = await lookBefore(places, site, cluster, vitam);
-  beginJobLater(vitam.job, clock.jobFromMs, interrupted);
+  beginJobLater(vitam.job, clock, interrupted);
   const report = await runNight(out, { coldbackup, address, places, interrupted });
 
   out.phase('The proof, by looking');

@@ -3,6 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Report } from '../model/progress.ts';
+import type { NightClock } from './clock.ts';
 import type { Output } from './output.ts';
 import type { Places } from './places.ts';
 import { startUnit, type Unit } from './services/supervised.ts';
@@ -26,12 +27,16 @@ export async function runNight(out: Output, options: NightOptions): Promise<Repo
   return report;
 }
 
-/** Stands in for cron: starts the job a moment after the time from which on a run counts. */
-export function beginJobLater(job: Unit, fromMs: number, interrupted: AbortSignal): void {
-  void sleep(fromMs + 1_000 - Date.now(), undefined, { signal: interrupted }).then(
-    () => startUnit(job),
-    () => undefined,
-  );
+/** For the run to have reached the wait for the job, so that there is something to wait for. */
+const runFirstMs = 12_000;
+
+/** Stands in for cron: starts the job when the night has begun, after the time from which on a run of it counts. */
+export function beginJobLater(job: Unit, { jobFromMs }: NightClock, interrupted: AbortSignal): void {
+  const waitMs = Math.max(jobFromMs + 1_000 - Date.now(), runFirstMs);
+  void sleep(waitMs, undefined, { signal: interrupted })
+    .then(() => startUnit(job))
+    // Interrupted; and a job that does not begin is what the night itself would say.
+    .catch(() => undefined);
 }
 
 /** On this terminal; in a group of its own, so that a Ctrl-C ends the demo and not only this. */

@@ -1,9 +1,11 @@
 import { MongoClient } from 'mongodb';
 import { collections, database } from '../documents.ts';
 import { waitFor } from '../local/wait.ts';
-import { instanceOf, isRunning } from '../services/supervised.ts';
+import { heldBy, instanceOf, isRunning } from '../services/supervised.ts';
 import { stoppedService } from '../vitam.ts';
+import type { LedgerAnswer } from '../../client/index.ts';
 import type { Facts, Look } from './prove.ts';
+import { coldbackup } from './set.ts';
 
 /** Every service as it was found: what was stopped was started once, and what was not touched still runs. */
 export async function proveServices(facts: Facts, look: Look): Promise<void> {
@@ -18,31 +20,43 @@ export async function proveServices(facts: Facts, look: Look): Promise<void> {
   await look(`${stoppedService} was found stopped, and is stopped`, unchanged(facts, [stoppedService]));
   await look(`${copied.length} servers run that were copied, each was started once`, started(facts, copied));
   await look(`${left.length} other servers run, and were never stopped`, unchanged(facts, left));
+  await look('no host is held by a run any more', held(facts));
   await look('the services write again', writeAgain(facts));
 }
 
-async function started({ before }: Facts, names: readonly string[]): Promise<readonly string[]> {
-  return names.flatMap((name) => {
-    const found = before.services.get(name);
-    if (!found) return [`${name} is not known`];
-    const starts = instanceOf(found.unit) - found.instance;
-    const running = isRunning(found.unit);
-    return running && starts === 1
-      ? []
-      : [`${name} ${running ? 'runs' : 'is down'}, started ${starts} times`];
-  });
+async function started(facts: Facts, names: readonly string[]): Promise<readonly string[]> {
+  return names.flatMap((name) => differences(facts, name, { starts: 1, running: true }));
 }
 
-async function unchanged({ before }: Facts, names: readonly string[]): Promise<readonly string[]> {
-  return names.flatMap((name) => {
-    const found = before.services.get(name);
-    if (!found) return [`${name} is not known`];
-    const starts = instanceOf(found.unit) - found.instance;
-    const running = isRunning(found.unit);
-    return running === found.running && starts === 0
-      ? []
-      : [`${name} ${running ? 'runs' : 'is down'}, started ${starts} times`];
-  });
+async function unchanged(facts: Facts, names: readonly string[]): Promise<readonly string[]> {
+  return names.flatMap((name) =>
+    differences(facts, name, { starts: 0, running: facts.before.services.get(name)?.running ?? false }),
+  );
+}
+
+function differences(
+  { before }: Facts,
+  name: string,
+  wanted: { readonly starts: number; readonly running: boolean },
+): readonly string[] {
+  const found = before.services.get(name);
+  if (!found) return [`${name} is not known`];
+  const starts = instanceOf(found.unit) - found.instance;
+  const running = isRunning(found.unit);
+  const holder = heldBy(found.unit);
+  return [
+    ...(running === wanted.running ? [] : [`${name} ${running ? 'runs' : 'is down'}`]),
+    ...(starts === wanted.starts ? [] : [`${name} was started ${starts} times`]),
+    ...(holder === null ? [] : [`${name} is still held down by ${holder}`]),
+  ];
+}
+
+/** What the agents' journals say. */
+async function held(facts: Facts): Promise<readonly string[]> {
+  const { stdout } = await coldbackup(facts, ['ledger', facts.site.site, '--json']);
+  return (JSON.parse(stdout) as readonly LedgerAnswer[]).flatMap(({ host, view, error }) =>
+    view?.held === null ? [] : [`${host}: ${error ?? JSON.stringify(view?.held)}`],
+  );
 }
 
 /** Documents of a second start come in, through mongos. */

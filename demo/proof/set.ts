@@ -45,7 +45,7 @@ export async function unpack({ places }: Facts, set: PublishedSet, artifact: str
   return folder;
 }
 
-function coldbackup({ coldbackup: argv, address }: Facts, words: readonly string[]) {
+export function coldbackup({ coldbackup: argv, address }: Facts, words: readonly string[]) {
   return runCommand([...argv, '--address', address, ...words]);
 }
 

@@ -55,6 +55,11 @@ export function instanceOf(unit: Unit): number {
   return Number(textOf(unit, 'instance') ?? 0);
 }
 
+/** Who holds it down; null: nobody. */
+export function heldBy(unit: Unit): string | null {
+  return textOf(unit, 'held');
+}
+
 /** Of the last run; 128 + signal for a signal; null: it runs, or nobody saw it end. */
 export function exitStatusOf(unit: Unit): number | null {
   const text = textOf(unit, 'exit');
@@ -69,9 +74,15 @@ export function logOf(unit: Unit): string {
 /** Ends the whole group at once, and waits until its leader is gone. */
 export async function killUnit(unit: Unit): Promise<void> {
   const leader = leaderOf(unit);
-  if (leader === null || !isAlive(leader)) return;
-  sendSignal(-leader, 'SIGKILL');
-  await waitFor(() => !isAlive(leader), { what: `${unit.name} to be gone after SIGKILL`, withinMs: 10_000 });
+  if (leader === null) return;
+  await waitFor(
+    () => {
+      // Again and again: one that was started this very moment does not lead its group yet.
+      sendSignal(-leader, 'SIGKILL');
+      return !isAlive(leader);
+    },
+    { what: `${unit.name} to be gone after SIGKILL`, withinMs: 10_000 },
+  );
 }
 
 /** The process that waits for the program, if it still is the one that was started: ids are used again. */

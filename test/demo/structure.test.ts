@@ -8,15 +8,18 @@ import { demoSite, type Miniature } from '../../demo/site.ts';
 const example = readFileSync('examples/vitam.yaml', 'utf8');
 const noon = Date.parse('2026-11-21T11:00:00Z');
 
+const seen: string[] = [];
 const here: Miniature = {
   onHost: (host, path) => `/demo/hosts/${host}${path}`,
   unit: (host, service) => `/demo/hosts/${host}/services/${service}`,
   servicectl: '/checkout/demo/services/servicectl',
   countWorkflows: '/checkout/demo/services/count-workflows',
   portOf: () => 20_001,
-  memberOf: (name) =>
-    `127.0.0.1:${20_100 + ([...name].reduce((sum, letter) => sum * 3 + letter.charCodeAt(0), 0) % 9_000)}`,
-  clock: clockOf('Europe/Paris', 120, noon),
+  memberOf: (name) => {
+    if (!seen.includes(name)) seen.push(name);
+    return `127.0.0.1:${20_100 + seen.indexOf(name)}`;
+  },
+  clock: clockOf('Europe/Paris', 121, noon),
 };
 
 const demo = demoSite(example, here);

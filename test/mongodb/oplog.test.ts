@@ -11,8 +11,8 @@ const setAgain = (validator: object, before: object) => ({
 
 describe('what counts as a write of somebody', () => {
   test('a new primary of the config servers that sets the validator of config.settings again is nobody', () => {
-    const validator = { $jsonSchema: { oneOf: [{ properties: { _id: { enum: ['balancer'] } } }] } };
-    expect(foreignWrites(setAgain(validator, structuredClone(validator)))).toEqual([]);
+    const validator = () => ({ $jsonSchema: { oneOf: [{ properties: { _id: { enum: ['balancer'] } } }] } });
+    expect(foreignWrites(setAgain(validator(), validator()))).toEqual([]);
   });
 
   test('another validator of config.settings, and a document in it, are somebody', () => {
