@@ -24,7 +24,7 @@ const allowanceMs = 60_000;
 /** What nobody gave a `ready.within` for: balancer, settling of a stop. */
 const undoAllowanceMs = 3 * 60_000;
 const firstPauseMs = 5_000;
-const longestPauseMs = 60_000;
+const longestPauseMs = 5 * 60_000;
 
 export interface WantedChange {
   readonly host: HostName;

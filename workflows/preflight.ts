@@ -1,5 +1,5 @@
 import { ApplicationFailure } from '@temporalio/common';
-import { workflowInfo } from '@temporalio/workflow';
+import { isCancellation, workflowInfo } from '@temporalio/workflow';
 import type { HostReport } from '../model/activities.ts';
 import type { Instant, Plan } from '../model/plan.ts';
 import type { Check } from '../model/progress.ts';
@@ -44,6 +44,7 @@ async function checkHost(plan: Plan, host: HostName): Promise<readonly Check[]> 
     const { report, skewMs } = await askHost(plan.site, host, plan);
     return [...hostChecks(report, skewMs, plan.siteDigest), ...report.checks];
   } catch (error) {
+    if (isCancellation(error)) throw error;
     return [
       {
         host,
@@ -131,6 +132,7 @@ async function checkShared(
           },
     );
   } catch (error) {
+    if (isCancellation(error)) throw error;
     return [{ host: keeper, subject, verdict: 'no-go', detail: messageOf(error) }];
   }
 }

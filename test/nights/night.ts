@@ -14,7 +14,7 @@ import { agentQueue, controlQueue } from '../../workflows/messages.ts';
 import { timeSkipping } from '../support/test-server.ts';
 import { createMiniature, type Miniature } from './miniature.ts';
 
-const stalledAfterMs = 45_000;
+const stalledAfterMs = 20_000;
 const shutdownMs = 15_000;
 
 /** Runs whole nights in virtual time: a real worker, the time-skipping server, hosts in memory. */
@@ -45,8 +45,13 @@ export async function openNights(file: string): Promise<Nights> {
   return {
     async run(prepare) {
       for (let attempt = 1; ; attempt++) {
-        const night = await Promise.race([runNight(theatre, loaded, prepare), stalled()]);
+        const gaveUp = new AbortController();
+        const night = await Promise.race([
+          runNight(theatre, loaded, prepare, gaveUp.signal),
+          stalled(theatre.stage),
+        ]);
         if (night !== 'stalled') return night;
+        gaveUp.abort();
         if (attempt === 3)
           throw new Error('the night did not end in three attempts, each on a new test server');
         void theatre.close().catch(() => undefined);
@@ -61,8 +66,12 @@ export async function openNights(file: string): Promise<Nights> {
  * A night takes about a second. The Java test server (not a real one) now and then loses a workflow task, and then
  * holds virtual time for ever: the night is run again on a new one.
  */
-function stalled(): Promise<'stalled'> {
-  return delay(stalledAfterMs, 'stalled', { ref: false });
+async function stalled(stage: Stage): Promise<'stalled'> {
+  for (let seen = -1; seen !== stage.miniature.calls.length;) {
+    seen = stage.miniature.calls.length;
+    await delay(stalledAfterMs, undefined, { ref: false });
+  }
+  return 'stalled';
 }
 
 /** One test server with its workers; the workers stay, the hosts behind them are new for each night. */
@@ -99,7 +108,12 @@ async function openTheatre(loaded: LoadedSite, workflowBundle: WorkflowBundle): 
   };
 }
 
-async function runNight({ env, stage }: Theatre, loaded: LoadedSite, prepare: Prepare): Promise<Night> {
+async function runNight(
+  { env, stage }: Theatre,
+  loaded: LoadedSite,
+  prepare: Prepare,
+  signal: AbortSignal,
+): Promise<Night> {
   Object.assign(stage, await setStage(env, loaded));
   const { miniature } = stage;
   const started = deferred<WorkflowHandle>();
@@ -113,7 +127,7 @@ async function runNight({ env, stage }: Theatre, loaded: LoadedSite, prepare: Pr
       args: [{ site: 'vitam', procedure: 'nightly' }],
     });
     started.resolve(handle);
-    const report = await reportOf(handle);
+    const report = await env.connection.withAbortSignal(signal, () => reportOf(handle));
     const { calls, published } = miniature;
     return { report, calls, published, differences: miniature.differences(), handle };
   } finally {
