@@ -114,7 +114,7 @@ export async function startsBetween(
     link.client.workflowService.listScheduleMatchingTimes({
       namespace: link.client.options.namespace,
       scheduleId,
-      startTime: timestamp(fromMs),
+      startTime: timestamp(fromMs - 1000), // which the server leaves out
       endTime: timestamp(toMs),
     }),
   );

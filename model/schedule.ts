@@ -136,7 +136,7 @@ function numbers(from: number, to: number): readonly number[] {
   return Array.from({ length: to - from + 1 }, (_, index) => from + index);
 }
 
-/** `mon-fri 20:00`, `2026-12-25`, `2027-03-28 *:*:00`: for people, and the same for the same times. */
+/** `mon-fri 20:00`, `daily 20:00`, `2026-12-25`, `2027-03-28 *:*:00`: for people, and the same for the same times. */
 export function sayTimes(times: CalendarTimes): string {
   const { years, months, days, weekdays } = times;
   const isDate = years.length === 1 && months.length === 1 && days.length === 1;
@@ -154,7 +154,8 @@ export function sayTimes(times: CalendarTimes): string {
           .map(({ start, end }) => span(WEEKDAYS[start] ?? '', WEEKDAYS[end] ?? ''))
           .join(','),
       ];
-  return [...date, ...week, ...clock(times)].join(' ') || 'always';
+  const which = [...date, ...week];
+  return [...(which.length === 0 ? ['daily'] : which), ...clock(times)].join(' ');
 }
 
 function clock({ hours, minutes, seconds }: CalendarTimes): readonly string[] {
