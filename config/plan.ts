@@ -20,6 +20,8 @@ export interface PlanRequest {
   readonly startedAt: Instant;
   /** Given by hand for a run outside its window: a clock time or an instant. */
   readonly upBy?: string;
+  /** Only to be looked at: outside the window, that of the next night. */
+  readonly preview?: boolean;
 }
 
 /** Thrown when there is no plan for a request: an unknown procedure, or a run outside of its window. */
@@ -83,13 +85,14 @@ function procedureNamed(site: Site, name: string): Procedure {
 function windowOf(
   site: Site,
   procedure: Procedure,
-  { procedure: name, startedAt, upBy }: PlanRequest,
+  { procedure: name, startedAt, upBy, preview = false }: PlanRequest,
 ): Window {
   try {
     return resolveWindow({
       timezone: site.timezone,
       procedure,
       startedAt,
+      preview,
       ...(upBy === undefined ? {} : { upBy }),
     });
   } catch (error) {

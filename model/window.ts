@@ -29,6 +29,8 @@ export interface WindowInput {
   readonly startedAt: Instant;
   /** A clock time or an instant: the window begins now, and this is when everything must be up. */
   readonly upBy?: string;
+  /** Only to be looked at: outside the window, that of the next night. */
+  readonly preview?: boolean;
 }
 
 /** Thrown when a run has no window: it would not know by when everything must be up. */
@@ -45,7 +47,8 @@ export function resolveWindow(input: WindowInput): Window {
   const now = Temporal.Instant.from(input.startedAt).toZonedDateTimeISO(timezone);
   if (upBy !== undefined) return byHand(now, procedure, upBy);
   if (procedure.start === undefined) return windowFrom(now, now.toPlainDate(), procedure);
-  const night = nightOf(now, procedure.start);
+  const night =
+    nightOf(now, procedure.start) ?? (input.preview === true ? nextNight(now, procedure.start) : null);
   if (night === null) throw new WindowError(outside(now, procedure.start));
   const at = localInstant(night, procedure.start.at, timezone);
   return windowFrom(at, night, procedure, notAfter(at, procedure.start));
@@ -158,6 +161,15 @@ function nightOf(now: Temporal.ZonedDateTime, start: Start): Temporal.PlainDate 
       const at = localInstant(date, start.at, now.timeZoneId);
       return !isBefore(now, at.subtract(EARLY)) && !isBefore(notAfter(at, start), now);
     }) ?? null
+  );
+}
+
+function nextNight(now: Temporal.ZonedDateTime, start: Start): Temporal.PlainDate | null {
+  const dates = Array.from({ length: 32 }, (_, days) => now.toPlainDate().add({ days }));
+  return (
+    dates.find(
+      (date) => isNight(date, start) && isBefore(now, localInstant(date, start.at, now.timeZoneId)),
+    ) ?? null
   );
 }
 

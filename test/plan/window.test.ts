@@ -316,3 +316,17 @@ function isEverShown(timezone: string, at: number, wanted: string): boolean {
     (moment) => wallClock(timezone, moment) === wanted,
   );
 }
+
+describe('a window that is only looked at', () => {
+  const procedure = {
+    start: { days: ['mon', 'tue', 'wed', 'thu', 'fri'], at: '20:00', notAfter: '21:00' },
+    restart: { kind: 'at', at: '08:00' },
+    upBy: '08:30',
+  } as const;
+  const saturdayNoon = { timezone: 'Europe/Paris', procedure, startedAt: '2026-11-21T11:00:00.000Z' };
+
+  test('is that of the next night when there is none now', () => {
+    expect(resolveWindow({ ...saturdayNoon, preview: true })).toMatchObject({ night: '2026-11-23' });
+    expect(() => resolveWindow(saturdayNoon)).toThrow(/--up-by/);
+  });
+});
