@@ -5,7 +5,7 @@ import type { Watched } from '../client/watch.ts';
 import type { Progress, Report } from '../model/progress.ts';
 import { changesBetween } from './screens/changes.ts';
 import { liveLines } from './screens/live.ts';
-import { isTerminal, localTimezone, nowInstant, paint, print } from './terminal.ts';
+import { isTerminal, localTimezone, nowInstant, paint, print, tell } from './terminal.ts';
 
 export interface Followed {
   readonly report: Report;
@@ -25,16 +25,26 @@ export async function follow(client: ColdbackupClient, run: RunRef, view: View):
   const show = viewers[view]();
   const { seen, end } = show;
   let timezone = localTimezone();
+  const leave = (): void => {
+    end();
+    tell('the run goes on; see it: coldbackup status SITE. To end it: coldbackup abort SITE --why "…"');
+    process.exit(leftCode);
+  };
+  process.once('SIGINT', leave);
   try {
     for await (const watched of client.follow(run)) {
       timezone = watched.progress.timezone ?? timezone;
       seen(watched);
     }
   } finally {
+    process.off('SIGINT', leave);
     end();
   }
   return { report: await client.result(run), timezone };
 }
+
+/** 128 + SIGINT: whoever looked has gone, the run has not. */
+const leftCode = 130;
 
 interface Viewer {
   readonly seen: (watched: Watched) => void;
@@ -67,15 +77,14 @@ const viewers: Readonly<Record<View, () => Viewer>> = {
   nothing: () => ({ seen: () => undefined, end: () => undefined }),
 };
 
-function onChange(tell: (before: Progress | null, watched: Watched) => void): Viewer {
+function onChange(show: (before: Progress | null, watched: Watched) => void): Viewer {
   let before: Progress | null = null;
   let trouble: string | null = null;
   return {
     seen: (watched) => {
-      tell(before, watched);
+      show(before, watched);
       before = watched.progress;
-      if (watched.trouble !== null && watched.trouble !== trouble)
-        process.stderr.write(`${watched.trouble}\n`);
+      if (watched.trouble !== null && watched.trouble !== trouble) tell(watched.trouble);
       trouble = watched.trouble;
     },
     end: () => undefined,

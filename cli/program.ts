@@ -33,7 +33,19 @@ export function createProgram(): Command {
     );
 
   for (const add of [
-    ...[addRun, addStatus, addWatch, addAbort, addRuns, addPlan, addHosts, addLedger, addSets, addSchedule, addRecover],
+    ...[
+      addRun,
+      addStatus,
+      addWatch,
+      addAbort,
+      addRuns,
+      addPlan,
+      addHosts,
+      addLedger,
+      addSets,
+      addSchedule,
+      addRecover,
+    ],
     ...[addCheck, addSchema, addDev, addControl, addAgent],
   ])
     add(program);

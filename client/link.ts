@@ -16,6 +16,8 @@ export interface Link {
   readonly address: string;
 }
 
+const connectWithinMs = 5_000;
+
 /** A call that takes longer is answered by nobody. */
 export const answerWithinMs = 10_000;
 
@@ -25,7 +27,7 @@ export async function openLink({ address, namespace }: ConnectOptions): Promise<
   const options = { ...config.connectionOptions, ...(address !== undefined && { address }) };
   const place = options.address ?? 'localhost:7233';
   try {
-    const connection = await Connection.connect({ ...options, connectTimeout: answerWithinMs });
+    const connection = await Connection.connect({ ...options, connectTimeout: connectWithinMs });
     return {
       client: new Client({ connection, namespace: namespace ?? config.namespace ?? 'default' }),
       address: place,

@@ -59,23 +59,31 @@ async function dev({ sites }: LoadedSites, { logger, signal, served, state, opti
   const all = new AbortController();
   const end = (): void => all.abort();
   signal.addEventListener('abort', end, { once: true });
+  const ready: Promise<void>[] = [];
+  const worker = (run: (onReady: () => void) => Promise<void>): Promise<void> => {
+    let ended = Promise.resolve();
+    ready.push(
+      new Promise<void>((onReady) => {
+        ended = run(onReady);
+      }),
+    );
+    return ended;
+  };
+  const common = { address, logger, signal: all.signal };
   const workers = [
-    runControl({ sites: served, reports: join(state, 'reports'), address, logger, signal: all.signal }),
+    worker((onReady) => runControl({ ...common, sites: served, reports: join(state, 'reports'), onReady })),
     ...[...sites.values()].flatMap((loaded) =>
       loaded.site.hosts.map((host) =>
-        runAgent({ loaded, host, stateFolder: state, address, logger, signal: all.signal }),
+        worker((onReady) => runAgent({ ...common, loaded, host, stateFolder: state, onReady })),
       ),
     ),
     server.ended(all.signal),
   ];
-  print(
-    welcome(
-      [...sites.values()].map(({ site }) => site),
-      server.uiUrl,
-      address,
-    ),
-  );
   try {
+    await Promise.race([...workers, Promise.all(ready)]);
+    if (signal.aborted) return;
+    const described = [...sites.values()].map(({ site }) => site);
+    print(welcome(described, server.uiUrl, address));
     await Promise.race(workers);
   } finally {
     end();

