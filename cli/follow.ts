@@ -7,11 +7,6 @@ import { changesBetween } from './screens/changes.ts';
 import { liveLines } from './screens/live.ts';
 import { isTerminal, localTimezone, nowInstant, paint, print, tell } from './terminal.ts';
 
-export interface Followed {
-  readonly report: Report;
-  readonly timezone: string;
-}
-
 /** How a run is shown while it is followed. */
 export type View = 'screen' | 'lines' | 'json-lines' | 'nothing';
 
@@ -21,10 +16,9 @@ export function viewFor(json: 'json-lines' | 'nothing' | null): View {
 }
 
 /** Shows a run until it has ended; on a terminal drawn again and again, elsewhere a line for each change. */
-export async function follow(client: ColdbackupClient, run: RunRef, view: View): Promise<Followed> {
+export async function follow(client: ColdbackupClient, run: RunRef, view: View): Promise<Report> {
   const show = viewers[view]();
   const { seen, end } = show;
-  let timezone = localTimezone();
   const leave = (): void => {
     end();
     tell('the run goes on; see it: coldbackup status SITE. To end it: coldbackup abort SITE --why "…"');
@@ -32,15 +26,12 @@ export async function follow(client: ColdbackupClient, run: RunRef, view: View):
   };
   process.once('SIGINT', leave);
   try {
-    for await (const watched of client.follow(run)) {
-      timezone = watched.progress.timezone ?? timezone;
-      seen(watched);
-    }
+    for await (const watched of client.follow(run)) seen(watched);
   } finally {
     process.off('SIGINT', leave);
     end();
   }
-  return { report: await client.result(run), timezone };
+  return await client.result(run);
 }
 
 /** 128 + SIGINT: whoever looked has gone, the run has not. */

@@ -64,6 +64,8 @@ export type Outcome =
 export interface Report {
   readonly site: string;
   readonly procedure: string;
+  /** Of the site; null: the plan was never resolved. */
+  readonly timezone: string | null;
   readonly night: string | null;
   readonly outcome: Outcome;
   readonly reason: string | null;

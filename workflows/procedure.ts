@@ -220,6 +220,7 @@ async function close(run: Run, failure: Failure | null): Promise<Report> {
   const report: Report = {
     site: run.input.site,
     procedure: run.input.procedure,
+    timezone: run.plan?.timezone ?? null,
     night: run.plan?.night ?? null,
     outcome,
     reason: failure?.reason ?? null,

@@ -49,7 +49,7 @@ interface Dev {
 
 async function dev({ sites }: LoadedSites, { logger, signal, served, state, options }: Dev): Promise<void> {
   // People look at this terminal; the workers' own news is for `agent` and `control`.
-  if (process.env['COLDBACKUP_LOG'] === undefined) logger.level = 'warn';
+  if (process.env['COLDBACKUP_LOG'] === undefined) logger.level = 'error';
   const [{ runAgent }, { runControl }] = await Promise.all([
     import('../../workers/agent.ts'),
     import('../../workers/control.ts'),

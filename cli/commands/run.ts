@@ -62,9 +62,9 @@ export async function afterStart(
   { wait, json }: { readonly wait: boolean; readonly json: boolean },
 ): Promise<void> {
   if (!wait && !(await endsAtOnce(client, started, json))) return;
-  const { report, timezone } = await follow(client, started, viewFor(json || !wait ? 'nothing' : null));
+  const report = await follow(client, started, viewFor(json || !wait ? 'nothing' : null));
   if (json) printJson(report);
-  else print(reportScreen(report, timezone, paint()));
+  else print(reportScreen(report, localTimezone(), paint()));
   exitAs(report);
 }
 

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { exitAs } from '../ending.ts';
 import { follow, viewFor } from '../follow.ts';
 import { reportScreen } from '../screens/report.ts';
-import { paint, print } from '../terminal.ts';
+import { localTimezone, paint, print } from '../terminal.ts';
 import { withClient, type ServerOptions } from '../with-client.ts';
 
 interface WatchOptions extends ServerOptions {
@@ -25,8 +25,8 @@ export function addWatch(program: Command): void {
       const json = options.json ?? false;
       await withClient(options, async (client) => {
         const run = await client.active(site, procedure);
-        const { report, timezone } = await follow(client, run, viewFor(json ? 'json-lines' : null));
-        print(json ? JSON.stringify({ report }) : reportScreen(report, timezone, paint()));
+        const report = await follow(client, run, viewFor(json ? 'json-lines' : null));
+        print(json ? JSON.stringify({ report }) : reportScreen(report, localTimezone(), paint()));
         exitAs(report);
       });
     });

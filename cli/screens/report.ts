@@ -3,8 +3,12 @@ import type { Outcome, Report } from '../../model/progress.ts';
 import { checksTable } from './checks.ts';
 import { bytes, clockTime, columns, exactly, indented, plain, type Paint } from './text.ts';
 
-/** How a run ended: each step and how long it took, each service and how long it was down, the set and its size. */
-export function reportScreen(report: Report, timezone: string, paint: Paint = plain): string {
+/**
+ * How a run ended: each step and how long it took, each service and how long it was down, the set and its size.
+ * `localTimezone` is for a run that never learned the site's.
+ */
+export function reportScreen(report: Report, localTimezone: string, paint: Paint = plain): string {
+  const timezone = report.timezone ?? localTimezone;
   const { outcome, checks, steps, services, sets, notBack, warnings } = report;
   const nothingDone = outcome === 'no-go' || outcome === 'already-ran';
   const notGo = checks.filter(({ verdict }) => verdict !== 'go');

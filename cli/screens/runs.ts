@@ -4,10 +4,10 @@ import { bytes, clockTime, columns, exactly, plain, type Clock, type Paint } fro
 export function runsScreen(runs: readonly RunSummary[], clock: Clock, paint: Paint = plain): string {
   if (runs.length === 0) return 'no runs';
   return columns([
-    ['run', 'started', 'took', 'outcome', 'set'],
+    ['run', 'started', 'took', 'outcome', 'set, or why not'],
     ...runs.map(({ site, procedure, state, startedAt, endedAt, report }) => [
       `${site}/${procedure}`,
-      clockTime(startedAt, clock),
+      clockTime(startedAt, { ...clock, timezone: report?.timezone ?? clock.timezone }),
       endedAt === null ? '' : exactly(Date.parse(endedAt) - Date.parse(startedAt)),
       coloured(state, paint),
       report?.sets.map(({ store, sizeBytes }) => `${bytes(sizeBytes)} in ${store}`).join(', ') ||

@@ -16,6 +16,7 @@ const clock = { timezone: 'Europe/Paris', now: '2026-11-22T02:18:00.000Z' };
 const report: Report = {
   site: 'vitam',
   procedure: 'nightly',
+  timezone: 'Europe/Paris',
   night: '2026-11-21',
   outcome: 'complete',
   reason: null,
@@ -47,7 +48,7 @@ function step(id: string, label: string, startedAt: string, endedAt: string): Re
 
 describe('the closing table', () => {
   test('has each step and how long, each downtime, the set and its size', () => {
-    expect(reportScreen(report, 'Europe/Paris')).toBe(
+    expect(reportScreen(report, 'UTC')).toBe(
       [
         'vitam/nightly   night 2026-11-21 · 20:00 to 08:04 (12 h 04 min) · complete',
         '',
@@ -84,7 +85,7 @@ describe('the closing table', () => {
           { host: 'app-1', subject: 'agent', verdict: 'no-go', detail: 'no answer', hint: 'start the agent' },
         ],
       },
-      'Europe/Paris',
+      'UTC',
     );
 
     expect(screen).toBe(
@@ -113,7 +114,7 @@ describe('the closing table', () => {
         notBack: [{ id: '1/0', what: 'stop metadata', host: 'app-2', why: 'not ready within 3 min' }],
         warnings: [],
       },
-      'Europe/Paris',
+      'UTC',
     );
 
     expect(screen.split('\n').slice(-3)).toEqual([
@@ -362,7 +363,7 @@ test('runs: what ran, when, how long, with what outcome', () => {
     ),
   ).toBe(
     [
-      'run             started   took          outcome    set',
+      'run             started   took          outcome    set, or why not',
       'vitam/nightly   03:00                   running',
       'vitam/nightly   20:00     12 h 04 min   complete   1.23 GB in vault',
       'vitam/nightly   20:00     12 h 04 min   lost',
