@@ -41,7 +41,11 @@ export function createAgentActivities(deps: AgentDeps): AgentActivities {
     }),
     ...createWaitActivities({ site, host, signal, heartbeat: tell }),
     ...createMongodbActivities({ site, host, signal, heartbeat: tell }),
-    ...createStoreActivities({ site, host }),
+    ...createStoreActivities({
+      site,
+      host,
+      during: () => ({ signal: signal(), onProgress: heartbeat() }),
+    }),
     ...createPreflightActivities(deps),
   };
 }

@@ -103,3 +103,22 @@ export interface PlanFiles extends PlanWriters {
   readonly database: string;
   readonly host: HostName;
 }
+
+/** The backup steps, in whatever branch. */
+export function backupsOf(steps: readonly PlanStep[]): readonly PlanBackup[] {
+  return steps.flatMap((step) => {
+    if (step.kind === 'parallel') return step.branches.flatMap((branch) => backupsOf(branch.steps));
+    return step.kind === 'backup' ? [step] : [];
+  });
+}
+
+/** Where artifacts of a store may be made: an election can move the member that is copied to another host. */
+export function copyingHosts(steps: readonly PlanStep[], store: string): readonly HostName[] {
+  const databases = backupsOf(steps)
+    .filter(({ to }) => to.includes(store))
+    .flatMap((step) => step.databases);
+  const hosts = databases.flatMap((database) =>
+    database.engine === 'files' ? [database.host] : database.members.map(({ host }) => host),
+  );
+  return [...new Set(hosts)].sort();
+}

@@ -1,12 +1,16 @@
 import { CancellationScope, workflowInfo } from '@temporalio/workflow';
-import type { Manifest } from '../model/manifest.ts';
+import type { Manifest, SetRef } from '../model/manifest.ts';
+import { copyingHosts, type Plan } from '../model/plan.ts';
+import type { HostName } from '../model/site.ts';
 import { agent } from './agents.ts';
 import { nowInstant, planOf, setRefOf, showNow, stepRecords, type Run } from './run.ts';
 
 const shortMs = 5 * 60_000;
 const version = '0.1.0';
 
-/** The manifest last: without it there is no set. While services are held down until a clock time this goes on beside. */
+/**
+ * The manifest last: without it there is no set. Of a store that is not shared each host publishes its own artifacts
+ * first: the keeper's manifest says that all are there. While services are held down until a clock time this goes on beside. */
 export function publish(run: Run): Promise<void> {
   return CancellationScope.nonCancellable(async () => {
     const stores = [...new Set(run.artifacts.map(({ store }) => store))];
@@ -25,8 +29,14 @@ async function publishTo(run: Run, store: string): Promise<void> {
     then: null,
   });
   try {
-    const { publishSet } = agent(plan.site, keeper, { summary: `publish ${set.id}`, withinMs: shortMs });
-    const { sizeBytes } = await publishSet({ site: plan.site, store, manifest: manifestOf(run, store) });
+    const input = { site: plan.site, store, manifest: manifestOf(run, store) };
+    const publishOn = (host: HostName) =>
+      agent(plan.site, host, { summary: `publish ${set.id}`, withinMs: shortMs }).publishSet(input);
+    const holders = new Set(input.manifest.artifacts.map(({ host }) => host));
+    const others = othersOf(plan, store, [...holders]);
+    // Without others nothing is awaited: the order of commands that recorded runs have.
+    if (others.length > 0) await Promise.all(others.map(publishOn));
+    const { sizeBytes } = await publishOn(keeper);
     run.sets.push({ set, store, sizeBytes });
     await prune(run, store, keeper);
   } finally {
@@ -35,18 +45,29 @@ async function publishTo(run: Run, store: string): Promise<void> {
 }
 
 /** A set that could not be removed is no reason to call the night failed. */
-async function prune(run: Run, store: string, keeper: string): Promise<void> {
+async function prune(run: Run, store: string, keeper: HostName): Promise<void> {
   const plan = planOf(run);
-  if (plan.keep === null) return;
-  try {
-    await agent(plan.site, keeper, { summary: `retention in ${store}`, withinMs: shortMs }).pruneSets({
+  const pruneOn = (host: HostName, removed?: readonly SetRef[]) =>
+    agent(plan.site, host, { summary: `retention in ${store}`, withinMs: shortMs }).pruneSets({
       plan,
       store,
       now: nowInstant(),
+      ...(removed !== undefined && { removed }),
     });
-  } catch (error) {
-    run.warnings.push(`retention in ${store} failed: ${error instanceof Error ? error.message : 'unknown'}`);
-  }
+  const failed = (where: string) => (error: unknown) => {
+    run.warnings.push(`retention in ${where} failed: ${error instanceof Error ? error.message : 'unknown'}`);
+    return null;
+  };
+  const removed = await pruneOn(keeper).catch(failed(store));
+  if (removed === null) return;
+  const others = othersOf(plan, store, copyingHosts(plan.steps, store));
+  await Promise.all(others.map((host) => pruneOn(host, removed).catch(failed(`${store} on ${host}`))));
+}
+
+/** Besides the keeper: of a shared store nobody, as it sees everything. */
+function othersOf(plan: Plan, store: string, hosts: readonly HostName[]): readonly HostName[] {
+  const { keeper, shared = true } = plan.stores[store] ?? {};
+  return shared ? [] : hosts.filter((host) => host !== keeper).sort();
 }
 
 function manifestOf(run: Run, store: string): Manifest {
