@@ -83,7 +83,7 @@ function sayInterval({ every, offset }: NonNullable<ScheduleSpec['intervals']>[n
 }
 
 function said(value: unknown, unit = ''): string | null {
-  return value === undefined || value === null ? null : `${String(value as number)}${unit && ` ${unit}`}`;
+  return value === undefined || value === null ? null : `${String(value)}${unit && ` ${unit}`}`;
 }
 
 function nameOf(workflowType: string | { readonly name: string }): string {

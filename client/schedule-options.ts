@@ -101,7 +101,7 @@ function valuesOf<T>(
 }
 
 function expand<T>(range: LooseRange<T>, toNumber: (unit: T) => number): readonly number[] {
-  if (typeof range !== 'object' || range === null || !('start' in range)) return [toNumber(range as T)];
+  if (typeof range !== 'object' || range === null || !('start' in range)) return [toNumber(range)];
   const start = toNumber(range.start);
   const end = range.end === undefined ? start : toNumber(range.end);
   const step = range.step ?? 1;

@@ -527,6 +527,30 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       /not before until 02:00/,
     ],
     [
+      'a start that is not on a date that does not exist',
+      [['not-after: "21:00"', 'not-on: ["2026-12-24", "2027-02-29"]']],
+      'procedures.nightly.start.not-on[1]',
+      /there is no 2027-02-29 in the calendar/,
+    ],
+    [
+      'a start that is not on a date in other words',
+      [['not-after: "21:00"', 'not-on: [24.12.2026]']],
+      'procedures.nightly.start.not-on[0]',
+      /expected a date such as "2026-12-24", not "24\.12\.2026"/,
+    ],
+    [
+      'a date that is named twice',
+      [['not-after: "21:00"', 'not-on: ["2026-12-24", "2026-12-24"]']],
+      'procedures.nightly.start.not-on[1]',
+      /"2026-12-24" is named twice/,
+    ],
+    [
+      'pause-on-failure in other words',
+      [['not-after: "21:00"', 'pause-on-failure: "yes"']],
+      'procedures.nightly.start.pause-on-failure',
+      /expected true or false, not "yes"/,
+    ],
+    [
       'a late start after the end',
       [['not-after: "21:00"', 'not-after: "08:10"']],
       'procedures.nightly.start.not-after',

@@ -67,6 +67,18 @@ describe('the window of the Vitam night', () => {
     expect(() => at('2026-11-23T21:01:00.000Z')).toThrow(/at the latest 1 hour later/);
   });
 
+  test('a date of not-on has no window, and a run by hand is that of the night before it', () => {
+    const start = { days: EVERY_DAY, at: '20:00', notOn: ['2026-12-24'] };
+    const input = { timezone: 'UTC', procedure: { ...VITAM, start }, startedAt: '2026-12-24T20:00:00.000Z' };
+    expect(() => resolveWindow(input)).toThrow(/, and not on 2026-12-24\./);
+    expect(resolveWindow({ ...input, upBy: '23:00' }).night).toBe('2026-12-23');
+  });
+
+  test('a night has a latest start, and a run by hand has none', () => {
+    expect(vitam('2026-11-23T19:00:00.000Z').latestStart).toBe('2026-11-23T20:00:00.000Z');
+    expect(vitam('2026-11-23T19:00:00.000Z', '08:30').latestStart).toBeNull();
+  });
+
   test('a start shortly after midnight belongs to the night before', () => {
     const start = { days: EVERY_DAY, at: '23:30', notAfter: '00:30' };
     const window = resolveWindow({

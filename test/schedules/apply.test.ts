@@ -152,7 +152,7 @@ describe('a change by hand', () => {
         policies: { ...policies, ...('policies' in change && change.policies) },
         ...('spec' in change && { spec: change.spec }),
         ...('state' in change && { state: { ...state, ...change.state } }),
-        action: { ...action, ...('action' in change && change.action) } as never,
+        action: { ...action, ...('action' in change && change.action) },
       }));
     await listed([id]);
     expect(await listSchedules(temporal.link)).toMatchObject([{ id, changedByHand: true }]);
@@ -172,7 +172,7 @@ describe('a change by hand', () => {
       .update(({ spec, ...rest }) => ({
         ...rest,
         spec: { ...spec, calendars: [], cronExpressions: ['0 20 * * 1-5'] },
-        action: rest.action as never,
+        action: rest.action,
       }));
     expect(brief(await apply({ nightly: weekdays }))).toEqual([`same ${id}`]);
   });

@@ -12,7 +12,7 @@ afterAll(cleanup.run);
 
 test('a night that was missed starts late until not-after, and not at all after it', async () => {
   const server = await startDevServer({ dbFile: join(await cleanup.folder(), 'temporal.db') });
-  cleanup.add(server.stop);
+  cleanup.add(() => server.stop());
   const startsAt = Date.now() + 8_000;
   const clock = (ms: number) => new Date(ms).toISOString().slice(11, 19);
   const until = (ms: number) => `{ days: mon-sun, at: "${clock(startsAt)}", not-after: "${clock(ms)}" }`;
