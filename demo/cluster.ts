@@ -1,13 +1,13 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { MongodbEngine, Site } from '../model/site.ts';
-import { locate } from '../scripts/components.mjs';
 import type { Running } from './local/mongodb/deployment.ts';
 import { acceptsConnections, type Member, type Servers } from './local/mongodb/server.ts';
 import { startShardedCluster, type ShardedCluster } from './local/mongodb/sharded-cluster.ts';
 import { endOf } from './local/processes.ts';
 import { waitFor } from './local/wait.ts';
 import type { Places } from './places.ts';
+import { program } from './programs.ts';
 import {
   defineUnit,
   exitStatusOf,
@@ -66,12 +66,6 @@ export function mongodbOf(site: Site): MongodbEngine {
   const engine = site.databases['vitam-mongo']?.engine;
   if (engine?.kind !== 'mongodb') throw new Error('the example has no MongoDB named vitam-mongo');
   return engine;
-}
-
-export function program(name: 'mongod' | 'mongos' | 'temporal'): string[] {
-  const found = locate(name);
-  if (found) return found.command;
-  throw new Error(`${name} is not there. What to do: node scripts/setup.mjs --for demo`);
 }
 
 /** `/vitam/data/mongod/shard1` holds a member of shard1, `/vitam/data/mongoc` one of the config servers. */

@@ -4,10 +4,10 @@ import { isDeepStrictEqual } from 'node:util';
 import type { MongoClient } from 'mongodb';
 import { openCopy } from '../../activities/mongodb/open-copy.ts';
 import type { DatabaseRecord, MongodbSetRecord } from '../../model/manifest.ts';
-import { program } from '../cluster.ts';
 import { collections, database } from '../documents.ts';
 import { freePort } from '../local/ports.ts';
 import { chunksOf, withClient } from './before.ts';
+import { program } from '../programs.ts';
 import type { Facts, Look } from './prove.ts';
 import { unpack, type PublishedSet } from './set.ts';
 

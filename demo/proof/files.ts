@@ -9,7 +9,7 @@ import { unpack, type PublishedSet } from './set.ts';
 export async function proveOfferFiles(facts: Facts, set: PublishedSet, look: Look): Promise<void> {
   const expected = expectedDigests(facts);
   await look(
-    `the offer's ${expected.size} files are in the copy, each with its digest, and no other`,
+    `the offer’s ${expected.size} files are in the copy, each with its digest, and no other`,
     compare(facts, set, expected),
   );
 }
