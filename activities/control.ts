@@ -40,6 +40,7 @@ function infoOf({ site, digest, file }: LoadedSite): SiteInfo {
     site: site.site,
     file,
     digest,
+    timezone: site.timezone,
     hosts: site.hosts,
     procedures: Object.keys(site.procedures),
     stores: Object.fromEntries(

@@ -56,6 +56,7 @@ export interface SiteInfo {
   readonly site: string;
   readonly file: string;
   readonly digest: string;
+  readonly timezone: string;
   readonly hosts: readonly HostName[];
   readonly procedures: readonly string[];
   readonly stores: Readonly<Record<string, { readonly keeper: HostName; readonly shared: boolean }>>;

@@ -58,6 +58,8 @@ export async function hosts({ site }: { site: string }): Promise<readonly HostAn
 
 export interface LedgerAnswer {
   readonly host: string;
+  /** Of the site. */
+  readonly timezone: string;
   readonly view: LedgerView | null;
   readonly error: string | null;
 }
@@ -65,6 +67,7 @@ export interface LedgerAnswer {
 /** `coldbackup ledger`: what is down on each host, and for whom, from the journals. */
 export async function ledger({ site }: { site: string }): Promise<readonly LedgerAnswer[]> {
   const info = await siteInfo(site);
+  const { timezone } = info;
   return Promise.all(
     info.hosts.map(async (host): Promise<LedgerAnswer> => {
       try {
@@ -72,9 +75,9 @@ export async function ledger({ site }: { site: string }): Promise<readonly Ledge
           site,
           host,
         });
-        return { host, view, error: null };
+        return { host, timezone, view, error: null };
       } catch (error) {
-        return { host, view: null, error: messageOf(error) };
+        return { host, timezone, view: null, error: messageOf(error) };
       }
     }),
   );

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { endWith } from '../ending.ts';
 import { ledgerScreen } from '../screens/ledger.ts';
-import { localTimezone, nowInstant, paint, print, printJson } from '../terminal.ts';
+import { nowInstant, paint, print, printJson } from '../terminal.ts';
 import { withClient, type ServerOptions } from '../with-client.ts';
 
 interface LedgerOptions extends ServerOptions {
@@ -23,7 +23,7 @@ export function addLedger(program: Command): void {
       await withClient(options, async (client) => {
         const answers = await client.ledger(site);
         if (options.json === true) printJson(answers);
-        else print(ledgerScreen(answers, { timezone: localTimezone(), now: nowInstant() }, paint()));
+        else print(ledgerScreen(answers, nowInstant(), paint()));
         if (answers.some(({ view }) => view === null)) endWith('unreachable');
       });
     });

@@ -68,7 +68,7 @@ export async function afterStart(
   exitAs(report);
 }
 
-const before: readonly Phase[] = ['resolve', 'preflight', 'claim'];
+const underWay: readonly Phase[] = ['steps', 'restart-wait'];
 /** An agent that does not answer holds up preflight for longer: then whoever started it looks later. */
 const goWithinMs = 15_000;
 
@@ -77,7 +77,7 @@ async function endsAtOnce(client: ColdbackupClient, started: RunRef, json: boole
   const until = Date.now() + goWithinMs;
   for await (const { progress, copies, waits } of client.follow(started, { everyMs: 200 })) {
     if (progress.report !== null) return true;
-    if (before.includes(progress.phase) && Date.now() < until) continue;
+    if (!underWay.includes(progress.phase) && Date.now() < until) continue;
     const moment = { copies, waits, now: nowInstant(), timezone: localTimezone(), paint: paint() };
     if (json) printJson(started);
     else print(`started as ${started.workflowId}\n${statusScreen(progress, moment)}`);

@@ -1,10 +1,11 @@
 import type { Entry } from '../../model/ledger.ts';
+import type { Instant } from '../../model/plan.ts';
 import type { LedgerAnswer } from '../../workflows/inspect.ts';
 import { clockTime, columns, indented, plain, type Clock, type Paint } from './text.ts';
 
 /** What is down on each host, and for whom. */
-export function ledgerScreen(answers: readonly LedgerAnswer[], clock: Clock, paint: Paint = plain): string {
-  return answers.map((answer) => hostText(answer, clock, paint)).join('\n');
+export function ledgerScreen(answers: readonly LedgerAnswer[], now: Instant, paint: Paint = plain): string {
+  return answers.map((answer) => hostText(answer, now, paint)).join('\n');
 }
 
 /** `service ingest-internal` */
@@ -12,7 +13,8 @@ export function changeName({ change }: Pick<Entry, 'change'>): string {
   return change.kind === 'service-stopped' ? `service ${change.service}` : `balancer of ${change.database}`;
 }
 
-function hostText({ host, view, error }: LedgerAnswer, clock: Clock, paint: Paint): string {
+function hostText({ host, timezone, view, error }: LedgerAnswer, now: Instant, paint: Paint): string {
+  const clock: Clock = { timezone, now };
   if (view === null) return `${paint.bold(host)}   ${paint.red('no answer')}: ${error ?? ''}`;
   const { held } = view;
   if (held === null) return `${paint.bold(host)}   free: nothing is held`;

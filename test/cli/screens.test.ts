@@ -218,6 +218,7 @@ test('hosts: who is there, with which file and clock', () => {
 });
 
 test('ledger: what is down on each host, for whom, and how it was found', () => {
+  const { timezone } = clock;
   const entry = {
     host: 'app-1',
     position: '1/0/app-1',
@@ -249,11 +250,11 @@ test('ledger: what is down on each host, for whom, and how it was found', () => 
   expect(
     ledgerScreen(
       [
-        { host: 'app-1', view: { host: 'app-1', held }, error: null },
-        { host: 'app-2', view: { host: 'app-2', held: null }, error: null },
-        { host: 'db-1', view: null, error: 'no agent took it up' },
+        { host: 'app-1', timezone, view: { host: 'app-1', held }, error: null },
+        { host: 'app-2', timezone, view: { host: 'app-2', held: null }, error: null },
+        { host: 'db-1', timezone, view: null, error: 'no agent took it up' },
       ],
-      clock,
+      clock.now,
     ),
   ).toBe(
     [
