@@ -27,7 +27,9 @@ function makeCacheFolder() {
   try {
     mkdirSync(cacheFolder(), { recursive: true });
   } catch (error) {
-    throw new SetupError(`${error.message}\nwhat to do: set COLDBACKUP_CACHE to a folder that can be written`);
+    throw new SetupError(
+      `${error.message}\nwhat to do: set COLDBACKUP_CACHE to a folder that can be written`,
+    );
   }
 }
 
