@@ -86,7 +86,7 @@ describe('a night in virtual time', () => {
 function failing(call: string, miniature: Miniature): (one: string) => Promise<void> {
   return async (one) => {
     if (`${one} ` !== call) return;
-    await miniature.hush();
+    if (!undoing.test(call)) await miniature.hush();
     throw ApplicationFailure.nonRetryable(`made to fail: ${one}`, 'Injected');
   };
 }
