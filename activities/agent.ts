@@ -1,6 +1,7 @@
 import type { AgentActivities } from '../model/activities.ts';
 import type { HostName, Site } from '../model/site.ts';
 import { createCopyActivities } from './copy.ts';
+import { failingAtOnce } from './failures.ts';
 import type { Journal } from './ledger/journal.ts';
 import { createJobs } from './ledger/jobs.ts';
 import { createLedger } from './ledger/ledger.ts';
@@ -29,7 +30,7 @@ export function createAgentActivities(deps: AgentDeps): AgentActivities {
   const { site, host, journal, signal, heartbeat } = deps;
   const jobs = createJobs(journal, () => new Date().toISOString());
   const tell = (details: unknown) => heartbeat()(details);
-  return {
+  return failingAtOnce({
     ...createLedger({ ...deps, jobs }),
     ...createCopyActivities({
       site,
@@ -47,5 +48,5 @@ export function createAgentActivities(deps: AgentDeps): AgentActivities {
       during: () => ({ signal: signal(), onProgress: heartbeat() }),
     }),
     ...createPreflightActivities(deps),
-  };
+  });
 }

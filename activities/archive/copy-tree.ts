@@ -9,7 +9,7 @@ import { createTarDigests } from './digests.ts';
 import type { TarDigests } from './digests.ts';
 import { bytesText, listLine } from './file-list.ts';
 import { inputOf } from './process-input.ts';
-import { ArchiveError, outermost, surveyTree, wholePatterns } from './survey.ts';
+import { ArchiveError, killedAbove, outermost, surveyTree, wholePatterns } from './survey.ts';
 import type { Survey, TreeSpec } from './survey.ts';
 
 export interface TreeCopy extends TreeSpec {
@@ -258,6 +258,7 @@ function tarFailed(copy: TreeCopy, argv: readonly string[], exitCode: number, st
     `${copy.roots.join(', ')} on ${copy.host} could not be read, or was not at rest: tar ended with exit code ` +
       `${exitCode}: ${stderr.trim().slice(-2_000)}. Nothing may write there during a cold copy, and the agent must be ` +
       `able to read all of it. Command: ${JSON.stringify(argv).slice(0, 1_000)}`,
+    { mayPass: exitCode > killedAbove },
   );
 }
 
@@ -268,6 +269,7 @@ function zstdFailed(
   return new ArchiveError(
     `${JSON.stringify(zstdArgv)} ended with exit code ${ended.exitCode} on ${host}: ` +
       ended.stderr.trim().slice(-2_000),
+    { mayPass: true },
   );
 }
 

@@ -39,7 +39,17 @@ export interface Sample {
 /** Thrown when a tree cannot be copied as it is, or changed while it was. The message is complete. */
 export class ArchiveError extends Error {
   override readonly name = 'ArchiveError';
+  /** Another attempt may go well; else no retry can cure it. */
+  readonly mayPass: boolean;
+
+  constructor(message: string, options: { readonly mayPass?: boolean } = {}) {
+    super(message);
+    this.mayPass = options.mayPass ?? false;
+  }
 }
+
+/** Exit codes above it are of processes that a signal has ended: they did not fail by themselves. */
+export const killedAbove = 128;
 
 /** More sockets, FIFOs and devices than this do not fit on tar's command line. */
 const maxSpecials = 1_000;
@@ -68,6 +78,7 @@ export async function surveyTree(
     throw new ArchiveError(
       `The tree cannot be read on ${tree.host}: find ended with exit code ${exitCode}: ${stderr.trim().slice(-2_000)}. ` +
         'The agent must be able to read every file and folder below the roots.',
+      { mayPass: exitCode > killedAbove },
     );
   }
   const survey = seen.result(startedAtMs);

@@ -211,6 +211,7 @@ export function createDirectoryStore(name: string, spec: StoreSpec, host: HostNa
     const why = `could not ${what}: ${(error as Error).message}`;
     return new StoreError(`${where} ${why}. ${hints[code] ?? 'Check the disk and its mount.'}`, {
       cause: error,
+      mayPass: passing.has(code),
     });
   }
 }
@@ -229,6 +230,12 @@ const hints: Readonly<Record<string, string>> = {
   ENOTSUP: 'Its file system must have hard links, for sealing without overwriting.',
   EEXIST: 'It is sealed already; nothing was overwritten.',
 };
+
+/** A server, a network or a machine under load may be well again a moment later. */
+const passing = new Set([
+  ...['EIO', 'ESTALE', 'ENOTCONN', 'ETIMEDOUT', 'ECONNRESET', 'EHOSTDOWN', 'EHOSTUNREACH'],
+  ...['EAGAIN', 'EBUSY', 'EINTR', 'EMFILE', 'ENFILE', 'ENOMEM'],
+]);
 
 /** Gathers pieces, and has at most one write under way: the next pieces come in meanwhile. */
 function createGatherer(handle: FileHandle) {

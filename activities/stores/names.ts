@@ -4,6 +4,13 @@ import type { SetRef } from '../../model/manifest.ts';
 /** Thrown when a store cannot do what is asked: full, gone, sealed already, a name that could leave it. */
 export class StoreError extends Error {
   override readonly name = 'StoreError';
+  /** Another attempt may go well; else no retry can cure it. */
+  readonly mayPass: boolean;
+
+  constructor(message: string, options: ErrorOptions & { readonly mayPass?: boolean } = {}) {
+    super(message, options);
+    this.mayPass = options.mayPass ?? false;
+  }
 }
 
 export const manifestName = 'manifest.json';

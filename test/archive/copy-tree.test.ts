@@ -18,7 +18,18 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createDirectoryStore } from '../../activities/stores/directory.ts';
 import { groupIsAlive, runCommand } from '../../activities/system/command.ts';
-import { copy, eventually, filesBelow, host, isRoot, makePlace, picture, restore } from './support.ts';
+import {
+  asNobody,
+  copy,
+  eventually,
+  filesBelow,
+  host,
+  isRoot,
+  makePlace,
+  picture,
+  restore,
+  withTools,
+} from './support.ts';
 import type { Place } from './support.ts';
 
 const mebibyte = 1024 * 1024;
@@ -193,9 +204,12 @@ describe('a tree that is not at rest', () => {
     expect(await filesBelow(place.store.place)).toEqual([]);
   });
 
-  (isRoot ? test.skip : test)('fails for an unreadable file (root reads everything)', async () => {
+  test('fails for a file that the agent may not read, and names it', async () => {
     await writeFile(inTree('secret'), 'x', { mode: 0 });
-    await expect(copy(place)).rejects.toThrow('secret');
+    await withTools({ tar: asNobody('tar') }, async () => {
+      await expect(copy(place)).rejects.toThrow(/could not be read.*secret.*Permission denied/s);
+    });
+    expect(await filesBelow(place.store.place)).toEqual([]);
   });
 });
 
@@ -220,25 +234,17 @@ describe('a copy that cannot end well', () => {
   });
 
   test('an abort does not wait for a reader that hangs, nor does it seal anything later', async () => {
-    const path = process.env['PATH'];
-    const tools = join(place.folder, 'tools');
-    await mkdir(tools);
-    await writeFile(join(tools, 'tar'), `#!/bin/bash\ntrap '' TERM\nwhile :; do sleep 0.2; done\n`, {
-      mode: 0o755,
-    });
     const abort = new AbortController();
     const pids: number[] = [];
-    process.env['PATH'] = `${tools}:${path}`;
-    try {
+    const hanging = `#!/bin/bash\ntrap '' TERM\nwhile :; do sleep 0.2; done\n`;
+    await withTools({ tar: hanging }, async () => {
       const copying = copy(place, {}, { signal: abort.signal, onProcess: (pid) => pids.push(pid) });
       await eventually(() => pids.length === 3);
       const abortedAt = performance.now();
       abort.abort(new Error('enough'));
       await expect(copying).rejects.toThrow('enough');
       expect(performance.now() - abortedAt).toBeLessThan(4_500);
-    } finally {
-      process.env['PATH'] = path;
-    }
+    });
     await eventually(() => !pids.some(groupIsAlive));
     expect(await filesBelow(place.store.place)).toEqual([]);
   });

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { copyTree } from '../../activities/archive/copy-tree.ts';
@@ -27,6 +27,8 @@ export async function makePlace(options: { readonly shared?: boolean } = {}): Pr
   const tree = join(folder, 'tree');
   const directory = join(folder, 'store');
   const mounts: string[] = [];
+  // For programs that run as another user.
+  await chmod(folder, 0o755);
   await mkdir(tree);
   await mkdir(directory);
   const spec = { kind: 'directory', directory, shared: options.shared ?? true, keeper: host } as const;
@@ -70,6 +72,31 @@ export function copy(
       ...hooks,
     },
   );
+}
+
+/** These programs stand before all others on PATH meanwhile. */
+export async function withTools<T>(
+  programs: Readonly<Record<string, string>>,
+  work: () => Promise<T>,
+): Promise<T> {
+  const path = process.env['PATH'];
+  const tools = await mkdtemp(join(tmpdir(), 'coldbackup-tools-'));
+  await chmod(tools, 0o755);
+  for (const [name, text] of Object.entries(programs))
+    await writeFile(join(tools, name), text, { mode: 0o755 });
+  process.env['PATH'] = `${tools}:${path}`;
+  try {
+    return await work();
+  } finally {
+    process.env['PATH'] = path;
+    await rm(tools, { recursive: true, force: true });
+  }
+}
+
+/** The program as a user who may not read everything: root may. */
+export function asNobody(program: string): string {
+  const user = isRoot ? 'setpriv --reuid=65534 --regid=65534 --clear-groups -- ' : '';
+  return `#!/bin/sh\nPATH=\${PATH#*:}\nexec ${user}${program} "$@"\n`;
 }
 
 /** By hand, as docs/restore-by-hand.md says. */
