@@ -82,8 +82,8 @@ function sayInterval({ every, offset }: NonNullable<ScheduleSpec['intervals']>[n
   return `every ${everyMs} ms${offsetMs === 0 ? '' : ` from ${offsetMs} ms`}`;
 }
 
-function said(value: unknown, unit = ''): string | null {
-  return value === undefined || value === null ? null : `${String(value)}${unit && ` ${unit}`}`;
+function said(value: string | number | null | undefined, unit = ''): string | null {
+  return value === undefined || value === null ? null : `${value}${unit && ` ${unit}`}`;
 }
 
 function nameOf(workflowType: string | { readonly name: string }): string {

@@ -119,7 +119,7 @@ describe('coldbackup schedule apply', () => {
 
   test('never touches what somebody else made, not even under an id of ours', async () => {
     const action = { type: 'startWorkflow', workflowType: 'theirs', taskQueue: 'theirs' } as const;
-    const spec = { intervals: [{ every: '30 days' }] };
+    const spec = { intervals: [{ every: '30 days' as const }] };
     for (const scheduleId of [id, 'coldbackup/times/gone', 'theirs'])
       await schedules().create({ scheduleId, spec, action });
     await listed([id, 'coldbackup/times/gone', 'theirs']);
