@@ -163,8 +163,14 @@ async function attempt(
     });
     return null;
   } catch (error) {
-    return { outcome: outcomeOf(run, error), reason: aborts.get(run) ?? messageOf(error) };
+    return { outcome: outcomeOf(run, error), reason: aborts.get(run) ?? reasonOf(error) };
   }
+}
+
+/** A cancel of the run itself carries no words. */
+function reasonOf(error: unknown): string {
+  const words = messageOf(error);
+  return words === '' && isCancellation(error) ? 'cancelled in Temporal' : words;
 }
 
 /** A promise that runs beside the run and never rejects unseen. */

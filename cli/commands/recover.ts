@@ -4,7 +4,7 @@ import { endWith } from '../ending.ts';
 import { changeName } from '../screens/ledger.ts';
 import { count } from '../screens/text.ts';
 import { loadForHost } from '../site-file.ts';
-import { print, printJson, whoami } from '../terminal.ts';
+import { print, printJson, tell, whoami } from '../terminal.ts';
 
 interface RecoverOptions {
   readonly host: string;
@@ -41,14 +41,14 @@ export function addRecover(program: Command): void {
 async function recover(options: RecoverOptions): Promise<void> {
   const { host, site: file, state, dryRun = false, by, why, json = false } = options;
   const loaded = await loadForHost(file, host);
-  const [{ recoverHost }, { createLogger }] = await Promise.all([
-    import('../../workers/recover.ts'),
-    import('../../workers/logging.ts'),
-  ]);
+  const [{ recoverHost }, { pino }] = await Promise.all([import('../../workers/recover.ts'), import('pino')]);
   const recovered = await recoverHost({
     ...{ loaded, host, stateFolder: state, dryRun, why },
     by: `recover (${by})`,
-    logger: createLogger('recover'),
+    logger: pino(
+      { level: 'warn' },
+      { write: (line) => tell(`note: ${(JSON.parse(line) as { msg: string }).msg}`) },
+    ),
     onUndo: (entry, outcome) => {
       if (!json) print(undoLine(entry, outcome, dryRun));
     },

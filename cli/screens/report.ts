@@ -38,7 +38,7 @@ function headline(report: Report, timezone: string, paint: Paint): string {
   return [
     `${paint.bold(`${site}/${procedure}`)}   ${night === null ? '' : `night ${night} · `}${times} · ${colour(outcome)}`,
     ...(outcome === 'complete' ? [] : [outcomeWords[outcome]]),
-    ...(reason === null ? [] : [`why: ${reason}`]),
+    ...(reason ? [`why: ${reason}`] : []),
   ].join('\n');
 }
 

@@ -182,7 +182,7 @@ describe('a night', () => {
     await handle.cancel();
     await expect(handle.result()).rejects.toThrow();
     expect(await coldbackup('runs', 'mini', '--limit', '1')).toMatchObject({
-      stdout: expect.stringContaining('   cancelled'),
+      stdout: expect.stringContaining('   cancelled   cancelled in Temporal'),
     });
     expect(await site.services()).toEqual(asFound);
   });
