@@ -54,8 +54,9 @@ export async function openNights(file: string): Promise<Nights> {
         gaveUp.abort();
         if (attempt === 3)
           throw new Error('the night did not end in three attempts, each on a new test server');
-        void theatre.close().catch(() => undefined);
+        const old = theatre;
         theatre = await openTheatre(loaded, workflowBundle);
+        void old.close().catch(() => undefined);
       }
     },
     close: () => theatre.close(),
@@ -101,7 +102,7 @@ async function openTheatre(loaded: LoadedSite, workflowBundle: WorkflowBundle): 
     env,
     stage,
     async close() {
-      for (const worker of workers) worker.shutdown();
+      for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
       await Promise.race([running, delay(shutdownMs, undefined, { ref: false })]);
       await env.teardown();
     },
@@ -172,7 +173,7 @@ function current(stage: Stage, host: string): object {
 }
 
 /** The SDK gives its server 5 s to answer, which a busy machine needs for Java alone. */
-async function startTestServer(attempts = 5): Promise<TestWorkflowEnvironment> {
+async function startTestServer(attempts = 12): Promise<TestWorkflowEnvironment> {
   try {
     return await TestWorkflowEnvironment.createTimeSkipping(timeSkipping());
   } catch (error) {
