@@ -38,7 +38,6 @@ export async function build(
     'MongoDB 7: 2 shards of 3, 3 config servers, 1 mongos; Temporal; the offer’s files',
     () => Promise.all([startCluster(places, site), startTemporal(machine), fillOffer(places, site)]),
   );
-  const clusterMs = Date.now() - beganAt;
   out.line(`Temporal on ${temporal.address}, its UI: ${temporal.uiUrl ?? ''}`);
 
   await out.during(
@@ -47,7 +46,7 @@ export async function build(
   );
 
   const vitam = await defineVitam(places, site, cluster);
-  const clock = clockOf(site.timezone, restartAfterSeconds(clusterMs));
+  const clock = clockOf(site.timezone, restartAfterSeconds(Date.now() - beganAt));
   const text = demoSite(readFileSync(file, 'utf8'), {
     onHost: places.onHost,
     unit: places.unit,
@@ -82,8 +81,8 @@ async function startTemporal({ places, cleanup }: Machine): Promise<DevServer> {
  * Long enough for all steps on this machine, as fast as it was a moment ago; then everything is back at a time that was
  * known before, as the example wants it.
  */
-function restartAfterSeconds(clusterMs: number): number {
-  return Math.round(50 + (0.8 * clusterMs) / 1000);
+function restartAfterSeconds(soFarMs: number): number {
+  return Math.round(60 + (1.2 * soFarMs) / 1000);
 }
 
 function storePath(site: Site): string {

@@ -32,6 +32,9 @@ export interface DemoCluster extends ShardedCluster, Running {
  */
 const shutdownMs = 1_000;
 
+/** Servers that start take all of a small machine, in an emulator for long: Temporal and the agents come first. */
+const politely = ['nice', '-n', '5'];
+
 const setNames = ['shard1', 'shard2', 'config'];
 
 /** Starts the servers of the example's `vitam-mongo` under servicectl, each as the service that the example names. */
@@ -39,8 +42,8 @@ export async function startCluster(places: Places, site: Site): Promise<DemoClus
   const members = Object.entries(mongodbOf(site).members);
   const inSet = (set: string) => members.filter(([, { data }]) => setOf(data) === set);
   const cluster = await startShardedCluster({
-    mongod: program('mongod'),
-    mongos: program('mongos'),
+    mongod: [...politely, ...program('mongod')],
+    mongos: [...politely, ...program('mongos')],
     servers: createUnitServers(places.aliveLock),
     parameters: [`shutdownTimeoutMillisForSignaledShutdown=${shutdownMs}`],
     auth: true,
