@@ -23,7 +23,8 @@ describe('help', () => {
     const { commands } = createProgram();
     expect(commands.length).toBeGreaterThan(14);
     for (const command of [...commands, ...commands.flatMap((one) => one.commands)]) {
-      const name = [command.parent?.name() === 'sets' ? 'sets ' : '', command.name()].join('');
+      const parent = command.parent?.parent ? `${command.parent.name()} ` : '';
+      const name = `${parent}${command.name()}`;
       let help = '';
       command.configureOutput({ writeOut: (text) => (help += text) }).outputHelp();
       expect(help).toContain(`Example:\n  coldbackup ${name}`);
