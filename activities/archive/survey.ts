@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile, realpath } from 'node:fs/promises';
+import { lstat, readFile, realpath } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { startProcess } from '../system/command.ts';
 import { bytesText } from './file-list.ts';
@@ -55,13 +55,21 @@ export const killedAbove = 128;
 const maxSpecials = 1_000;
 const sampleSize = 500;
 
+export interface SurveyHooks {
+  readonly signal: AbortSignal;
+  readonly onProcess?: (pid: number) => void;
+  /** What vanishes meanwhile is no error; whoever asks has seen that the roots are there. */
+  readonly inUse?: boolean;
+}
+
 /**
  * Walks the tree with GNU find, which a person can kill where a hanging mount would hold this process's threads.
- * Throws {@link ArchiveError} when a mount, a subvolume or a symbolic link leaves the roots.
+ * Throws {@link ArchiveError} when a mount, a subvolume or a symbolic link leaves the roots, or
+ * when a file may not be read.
  */
 export async function surveyTree(
   tree: TreeSpec,
-  hooks: { readonly signal: AbortSignal; readonly onProcess?: (pid: number) => void },
+  hooks: SurveyHooks,
   changedSinceMs = Infinity,
 ): Promise<Survey> {
   const startedAtMs = Date.now();
@@ -74,7 +82,7 @@ export async function surveyTree(
   const seen = createTally(roots, changedSinceMs);
   for await (const record of recordsOf(find.stdout)) seen.add(record);
   const { exitCode, stderr } = await find.done;
-  if (exitCode !== 0) {
+  if (exitCode !== 0 && !(hooks.inUse === true && onlyVanished(stderr))) {
     throw new ArchiveError(
       `The tree cannot be read on ${tree.host}: find ended with exit code ${exitCode}: ${stderr.trim().slice(-2_000)}. ` +
         'The agent must be able to read every file and folder below the roots.',
@@ -82,6 +90,14 @@ export async function surveyTree(
     );
   }
   const survey = seen.result(startedAtMs);
+  const unreadable = await stillThere(seen.unreadable());
+  if (unreadable.length > 0) {
+    throw new ArchiveError(
+      `The agent may not read all of ${tree.roots.join(', ')} on ${tree.host}: ` +
+        `${unreadable.slice(0, 10).map(bytesText).join(', ')}${unreadable.length > 10 ? ' and more' : ''}. ` +
+        'Run it as a user who may read every file there.',
+    );
+  }
   if (seen.leaving.length > 0) {
     throw new ArchiveError(
       `Not all of the tree lies in ${tree.roots.join(', ')} on ${tree.host}: ${seen.leaving.join('; ')}. ` +
@@ -151,7 +167,8 @@ function findArgv(tree: TreeSpec): readonly string[] {
     patterns.length === 0
       ? []
       : ['(', ...patterns, ')', '-prune', '-printf', fieldFormat.replace('%y', 'X'), '-o'];
-  return ['find', '-P', ...outermost(tree.roots), ...excluded, '-printf', fieldFormat];
+  const unreadable = ['-type', 'f', '!', '-readable', '-printf', fieldFormat.replace('%y', 'U'), '-o'];
+  return ['find', '-P', ...outermost(tree.roots), ...excluded, ...unreadable, '-printf', fieldFormat];
 }
 
 async function* recordsOf(stdout: AsyncIterable<Buffer>): AsyncGenerator<Found> {
@@ -182,6 +199,7 @@ function createTally(roots: Roots, changedSinceMs: number) {
   const specials: string[] = [];
   const excluded = createSample();
   const changed = createSample();
+  const unreadable = createSample();
   const leaving: string[] = [];
   const devices = new Map<string, string>();
   const crossed: string[] = [];
@@ -192,6 +210,7 @@ function createTally(roots: Roots, changedSinceMs: number) {
 
   return {
     leaving,
+    unreadable: () => unreadable.taken().paths,
     add(found: Found): void {
       const { type, path } = found;
       if (type === 'X') {
@@ -201,11 +220,12 @@ function createTally(roots: Roots, changedSinceMs: number) {
       mix(fingerprint, createHash('sha256').update(found.all, 'latin1').digest());
       if (found.changedAtMs >= changedSinceMs) changed.add(path);
       checkMount(found);
+      if (type === 'U') unreadable.add(path);
       if (type === 'f') {
         files += 1;
         totalBytes += found.sizeBytes / Math.max(1, found.links);
       } else if (type === 'd' || type === 'l') others += 1;
-      else specials.push(path);
+      else if (type !== 'U') specials.push(path);
       if (type === 'l') checkLink(found);
     },
     result: (startedAtMs: number): Survey => ({
@@ -249,6 +269,26 @@ function createTally(roots: Roots, changedSinceMs: number) {
   function name(what: string): void {
     if (leaving.length < 20) leaving.push(what);
   }
+}
+
+function onlyVanished(stderr: string): boolean {
+  return stderr
+    .trim()
+    .split('\n')
+    .every((line) => line.endsWith('No such file or directory'));
+}
+
+/** A file that vanished right before it was asked about was not readable either. */
+async function stillThere(paths: readonly string[]): Promise<readonly string[]> {
+  const there = await Promise.all(
+    paths.map((path) =>
+      lstat(Buffer.from(path, 'latin1')).then(
+        () => [path],
+        () => [],
+      ),
+    ),
+  );
+  return there.flat();
 }
 
 function createSample() {

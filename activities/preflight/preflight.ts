@@ -1,6 +1,5 @@
-import { access, constants } from 'node:fs/promises';
 import type { PreflightActivities, PreflightInput } from '../../model/activities.ts';
-import type { Plan, PlanDatabase } from '../../model/plan.ts';
+import { backupsOf, copyingHosts, type Plan } from '../../model/plan.ts';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import type { Journal } from '../ledger/journal.ts';
@@ -9,8 +8,9 @@ import { openEntries } from '../ledger/records.ts';
 import { checkMongodb } from '../mongodb/checks.ts';
 import { createDriver } from '../services/drivers.ts';
 import { checkStore } from '../stores/checks.ts';
-import { checkService } from './services.ts';
 import { runCommand } from '../system/command.ts';
+import { checkService } from './services.ts';
+import { checkSource, sourcesOn } from './sources.ts';
 
 export interface PreflightDeps {
   readonly site: Site;
@@ -18,7 +18,12 @@ export interface PreflightDeps {
   readonly host: HostName;
   readonly journal: Journal;
   readonly version: string;
+  /** Of the attempt that runs. */
+  readonly signal: () => AbortSignal;
 }
+
+/** What copies, and what verifies, starts these. */
+const tools = ['tar', 'zstd', 'flock', 'find'];
 
 /** Changes nothing; its outcome is a table. */
 export function createPreflightActivities(deps: PreflightDeps): Pick<PreflightActivities, 'preflight'> {
@@ -48,37 +53,51 @@ async function checkPlan(
   const services = (plan.holds[host] ?? [])
     .filter((hold) => hold.startsWith('service/'))
     .map((hold) => hold.slice(8));
-  const backups = databasesOf(plan);
-  const copies = backups.length > 0;
-  const stores = Object.keys(plan.stores);
+  const databases = backupsOf(plan.steps).flatMap((step) => step.databases);
+  const stores = Object.entries(plan.stores)
+    .filter(([name, { keeper }]) => keeper === host || copyingHosts(plan.steps, name).includes(host))
+    .map(([name]) => name);
   const groups = await Promise.all([
     Promise.resolve([journalCheck(deps, input)]),
-    ...(copies ? ['tar', 'zstd', 'flock'].map((tool) => toolCheck(host, tool)) : []),
+    ...(stores.length > 0 ? tools.map((tool) => toolCheck(host, tool)) : []),
     ...services.map((service) =>
       guarded(host, `service ${service}`, () => checkService(site, host, service)),
     ),
-    ...backups.map(({ database, engine }) =>
-      engine === 'mongodb'
-        ? guarded(host, `database ${database}`, () =>
-            checkMongodb(site, database, host, {
-              absenceMs: Date.parse(plan.upBy) - Date.now(),
-              stopTimeoutMs: (service) => stopTimeoutOf(site, service),
-            }),
-          )
-        : guarded(host, `database ${database}`, () => checkFiles(site, database, host)),
-    ),
-    ...stores.map((store) => guarded(host, `store ${store}`, () => checkStore(site, store, host, plan))),
+    ...databases
+      .filter(({ engine }) => engine === 'mongodb')
+      .map(({ database }) =>
+        guarded(host, `database ${database}`, () =>
+          checkMongodb(site, database, host, {
+            absenceMs: Date.parse(plan.upBy) - Date.now(),
+            stopTimeoutMs: (service) => stopTimeoutOf(site, service),
+          }),
+        ),
+      ),
+    checkCopies(deps, plan, stores),
   ]);
   return groups.flat();
 }
 
-function databasesOf(plan: Plan): readonly PlanDatabase[] {
-  const all = (steps: Plan['steps']): readonly PlanDatabase[] =>
-    steps.flatMap((step): readonly PlanDatabase[] => {
-      if (step.kind === 'backup') return step.databases;
-      return step.kind === 'parallel' ? step.branches.flatMap((branch) => all(branch.steps)) : [];
-    });
-  return all(plan.steps);
+/** The trees first: what they hold must fit. */
+async function checkCopies(
+  { site, host, signal }: PreflightDeps,
+  plan: Plan,
+  stores: readonly string[],
+): Promise<readonly Check[]> {
+  const sources = sourcesOn(site, plan, host);
+  const seen = await Promise.all(
+    sources.map(async (source) => ({ source, ...(await checkSource(host, source, { signal: signal() })) })),
+  );
+  const rooms = await Promise.all(
+    stores.map((store) => {
+      const sizes = seen
+        .filter(({ source }) => source.stores.includes(store))
+        .map(({ totalBytes }) => totalBytes);
+      const copyBytes = sizes.reduce((sum, size) => (sum === null || size === null ? null : sum + size), 0);
+      return guarded(host, `store ${store}`, () => checkStore(site, store, host, plan, copyBytes));
+    }),
+  );
+  return [...seen.map(({ check }) => check), ...rooms.flat()];
 }
 
 async function stopTimeoutOf(site: Site, name: string): Promise<number | null> {
@@ -113,18 +132,6 @@ async function toolCheck(host: HostName, tool: string): Promise<readonly Check[]
     const { stdout } = await runCommand([tool, '--version'], { timeoutMs: 10_000 });
     return [{ host, subject: `tool ${tool}`, verdict: 'go', detail: stdout.split('\n')[0] ?? '' }];
   });
-}
-
-async function checkFiles(site: Site, database: string, host: HostName): Promise<readonly Check[]> {
-  const engine = site.databases[database]?.engine;
-  if (engine?.kind !== 'files' || engine.host !== host) return [];
-  const subject = `database ${database}`;
-  return Promise.all(
-    engine.roots.map(async (root): Promise<Check> => {
-      await access(root, constants.R_OK);
-      return { host, subject, verdict: 'go', detail: `${root} is readable` };
-    }),
-  );
 }
 
 /** A check that fails says so in its row: the others are still of use. */

@@ -8,43 +8,79 @@ import type { Store } from './store.ts';
 /** Data grows: what the last set took, and this much more, must fit. */
 const growth = 1.2;
 
+/** Before the first set: content that compresses to less than this part of itself is rare. */
+const smallest = 1 / 4;
+
 /**
- * The store is there, this host can write to it, and what the last set of the procedure took fits once more. Whether a
- * shared store is shared is proven apart, by a token. A store that cannot be asked throws StoreError.
+ * The store is there, this host can write to it, what the last set of the procedure took fits once more, and so does
+ * what is to be copied here: `copyBytes` before compression, null where it is not known. Whether a shared store is
+ * shared is proven apart, by a token. A store that cannot be asked throws StoreError.
  */
 export async function checkStore(
   site: Site,
   name: string,
   host: HostName,
   plan: Pick<Plan, 'site' | 'procedure'>,
+  copyBytes: number | null = null,
 ): Promise<readonly Check[]> {
   const store = openStore(site, host, name);
-  const subject = `store ${name}`;
   const token = `check-${host}-${process.pid}`;
   await store.writeToken(token);
   await store.removeToken(token);
   const freeBytes = await store.freeBytes();
-  const lastBytes = await lastSetBytes(store, plan);
-  const free = `${gigabytes(freeBytes)} free in ${store.place}`;
-  if (lastBytes === null) {
-    return [{ host, subject, verdict: 'go', detail: `${free}; no set yet to tell what one takes` }];
-  }
-  const detail = `${free}; the last set took ${gigabytes(lastBytes)}`;
-  if (freeBytes >= lastBytes * growth) return [{ host, subject, verdict: 'go', detail }];
-  const hint = `make room for ${gigabytes(lastBytes * growth)}, or keep fewer sets`;
-  return [{ host, subject, verdict: 'no-go', detail, hint }];
+  const last = await lastSet(store, plan);
+  const detail = [
+    `${sizeText(freeBytes)} free in ${store.place}`,
+    last === null ? 'no set yet to tell what one takes' : `the last set took ${sizeText(last.sizeBytes)}`,
+    ...(copyBytes === null ? [] : [`at most ${sizeText(copyBytes)} to copy from here, before compression`]),
+  ].join('; ');
+  const { verdict, neededBytes } = roomFor(freeBytes, copyBytes, last);
+  const check = { host, subject: `store ${name}`, verdict, detail };
+  if (verdict === 'go') return [check];
+  return [{ ...check, hint: `make room for ${sizeText(neededBytes)}, or keep fewer sets` }];
 }
 
-async function lastSetBytes(
+/** `12.3 GB` */
+export function sizeText(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
+  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)));
+  return `${(bytes / 1_000 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power] ?? ''}`;
+}
+
+interface LastSet {
+  readonly sizeBytes: number;
+  /** Before compression. */
+  readonly contentBytes: number;
+}
+
+/** The last set is certain; how far other content compresses is not, and some of it may not be copied at all. */
+function roomFor(
+  freeBytes: number,
+  copyBytes: number | null,
+  last: LastSet | null,
+): { readonly verdict: Check['verdict']; readonly neededBytes: number } {
+  const toCopy = copyBytes ?? 0;
+  if (last === null) {
+    const verdict = freeBytes >= toCopy ? 'go' : freeBytes >= toCopy * smallest ? 'warning' : 'no-go';
+    return { verdict, neededBytes: toCopy };
+  }
+  const againBytes = last.sizeBytes * growth;
+  if (freeBytes < againBytes) return { verdict: 'no-go', neededBytes: againBytes };
+  const neededBytes = toCopy * growth * Math.min(1, last.sizeBytes / Math.max(1, last.contentBytes));
+  return { verdict: freeBytes >= neededBytes ? 'go' : 'warning', neededBytes };
+}
+
+/** Of the newest set, what this host sees of it; null: nothing yet. */
+async function lastSet(
   store: Store,
   { site, procedure }: Pick<Plan, 'site' | 'procedure'>,
-): Promise<number | null> {
+): Promise<LastSet | null> {
   const last = (await listSets(store, site, procedure)).filter(({ complete }) => complete).at(-1);
   if (last === undefined) return null;
   const here = artifactsHere(store, await showSet(store, last.set));
-  return here.reduce((sum, { sizeBytes, fileList }) => sum + sizeBytes + fileList.sizeBytes, 0);
-}
-
-function gigabytes(bytes: number): string {
-  return `${(bytes / 1e9).toFixed(1)} GB`;
+  if (here.length === 0) return null;
+  return {
+    sizeBytes: here.reduce((sum, { sizeBytes, fileList }) => sum + sizeBytes + fileList.sizeBytes, 0),
+    contentBytes: here.reduce((sum, { contentBytes }) => sum + contentBytes, 0),
+  };
 }

@@ -1,5 +1,16 @@
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, readdir, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  readFile,
+  readdir,
+  rm,
+  stat,
+  statfs,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
@@ -318,6 +329,34 @@ describe('names and tokens', () => {
     expect(await stores('mongo-2').readStoreToken(token)).toBe(false);
     expect(await readdir(directory)).toEqual([]);
   });
+});
+
+test('before the first set, the check of a store compares its room with what is to be copied', async () => {
+  const plan = { site: 'vitam', procedure: 'nightly' };
+  const { bavail, bsize } = await statfs(directory);
+  const verdictFor = async (copyBytes: number) =>
+    (await checkStore(siteWith(directory), 'vault', 'mongo-1', plan, copyBytes))[0];
+  expect(await verdictFor(1_500_000)).toMatchObject({
+    verdict: 'go',
+    detail: expect.stringMatching(/ free in .*; at most 1\.5 MB to copy from here, before compression$/),
+  });
+  expect(await verdictFor(bavail * bsize * 2)).toMatchObject({
+    verdict: 'warning',
+    hint: expect.stringContaining('make room'),
+  });
+  expect(await verdictFor(bavail * bsize * 10)).toMatchObject({ verdict: 'no-go' });
+});
+
+test('the check of a store warns when much more is to be copied than the last set had room for', async () => {
+  const plan = { site: 'vitam', procedure: 'nightly' };
+  const { bavail, bsize } = await statfs(directory);
+  const [artifact] = (await publishOne()).artifacts;
+  const [half] = await checkStore(siteWith(directory), 'vault', 'mongo-1', plan, bavail * bsize * 0.5);
+  expect(half).toMatchObject({ verdict: 'go' });
+  const compressed = (artifact?.sizeBytes ?? 0) / (artifact?.contentBytes ?? 1);
+  const copyBytes = (bavail * bsize * 2) / compressed;
+  const [more] = await checkStore(siteWith(directory), 'vault', 'mongo-1', plan, copyBytes);
+  expect(more).toMatchObject({ verdict: 'warning', detail: expect.stringContaining('the last set took') });
 });
 
 test('the check of a store tells its room, and a no-go when the last set would not fit again', async () => {

@@ -1,0 +1,81 @@
+import { access, constants } from 'node:fs/promises';
+import { backupsOf, type Plan } from '../../model/plan.ts';
+import type { Check } from '../../model/progress.ts';
+import type { HostName, Site } from '../../model/site.ts';
+import { surveyTree } from '../archive/survey.ts';
+import { copyExcludes } from '../mongodb/cold.ts';
+import { memberOf, membersOn } from '../mongodb/engine.ts';
+import { sizeText } from '../stores/checks.ts';
+
+/** Files on this host that the plan may copy: of a set's members any may be the one. */
+export interface Source {
+  readonly subject: string;
+  readonly roots: readonly string[];
+  readonly exclude: readonly string[];
+  readonly stores: readonly string[];
+}
+
+/** How long a tree is looked at; a preflight has two minutes. */
+const lookWithinMs = 60_000;
+
+export function sourcesOn(site: Site, plan: Pick<Plan, 'steps'>, host: HostName): readonly Source[] {
+  return backupsOf(plan.steps).flatMap(({ databases, to: stores }) =>
+    databases.flatMap(({ database }): readonly Source[] => {
+      const engine = site.databases[database]?.engine;
+      if (engine?.kind === 'files') {
+        const { roots, exclude } = engine;
+        return engine.host === host ? [{ subject: `database ${database}`, roots, exclude, stores }] : [];
+      }
+      return membersOn(site, database, host).map((member) => ({
+        subject: `${database} ${member}`,
+        roots: [memberOf(site, database, member).data],
+        exclude: copyExcludes(),
+        stores,
+      }));
+    }),
+  );
+}
+
+/**
+ * Looks through the tree as its copy will, while it is in use: a link, a mount or a file that would make the copy fail
+ * is a no-go before anything is stopped.
+ *
+ * @returns also what there is to copy, before compression; null: not known.
+ */
+export async function checkSource(
+  host: HostName,
+  { subject, roots, exclude }: Source,
+  { signal, withinMs = lookWithinMs }: { readonly signal: AbortSignal; readonly withinMs?: number },
+): Promise<{ readonly check: Check; readonly totalBytes: number | null }> {
+  const timeout = AbortSignal.timeout(withinMs);
+  try {
+    for (const root of roots) await access(root, constants.R_OK);
+    const { files, totalBytes } = await surveyTree(
+      { host, roots, exclude },
+      { signal: AbortSignal.any([signal, timeout]), inUse: true },
+    );
+    const detail = `${files} files, ${sizeText(totalBytes)}, readable, all of them in ${roots.join(', ')}`;
+    return { check: { host, subject, verdict: 'go', detail }, totalBytes };
+  } catch (error) {
+    signal.throwIfAborted();
+    const check = timeout.aborted
+      ? tooLarge(host, subject, roots, withinMs)
+      : {
+          host,
+          subject,
+          verdict: 'no-go' as const,
+          detail: error instanceof Error ? error.message : String(error),
+        };
+    return { check, totalBytes: null };
+  }
+}
+
+function tooLarge(host: HostName, subject: string, roots: readonly string[], withinMs: number): Check {
+  return {
+    host,
+    subject,
+    verdict: 'warning',
+    detail: `${roots.join(', ')} could not be looked through within ${withinMs / 1_000} s: links, mounts and room are not checked`,
+    hint: 'the copy itself checks them, once services are stopped',
+  };
+}
