@@ -2,8 +2,7 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { runCommand } from '../activities/system/command.ts';
 import type { Cleanup } from './local/cleanup.ts';
-import type { Started } from './local/processes.ts';
-import { endOf } from './local/processes.ts';
+import { endOf, startProcess, type Started } from './local/processes.ts';
 import { waitFor } from './local/wait.ts';
 import { linkStore, type Places } from './places.ts';
 
@@ -32,9 +31,13 @@ export async function startHosts(places: Places, cleanup: Cleanup, options: Host
   const ownView = await mayMount();
   const env = { TEMPORAL_ADDRESS: address };
   writeFileSync(join(places.sites, 'vitam.yaml'), site);
+  const workers: Started[] = [];
+  cleanup.add(() => Promise.all(workers.map((worker) => worker.stop())));
   const begin = async (name: string, argv: readonly string[]): Promise<void> => {
     const logFile = join(places.logs, `${name}.log`);
-    await untilReady(name, await cleanup.start(argv, { logFile, env }), logFile);
+    const worker = await startProcess(argv, { logFile, env });
+    workers.push(worker);
+    await untilReady(name, worker, logFile);
   };
   await Promise.all([
     begin('control', [...coldbackup, ...['control', places.sites, '--reports', places.reports]]),
