@@ -54,10 +54,16 @@ export async function activeRuns(
   const found: (RunRef & ProcedureInput)[] = [];
   for (const info of await listed(link, `${procedures} AND ExecutionStatus = 'Running'`, 100)) {
     const input = await inputOf(link, info);
-    if (input !== null && isMeant(input, site, procedure))
+    if (input !== null && isMeant(input, site, procedure) && (await stillRuns(link, info)))
       found.push({ ...input, workflowId: info.workflowId, runId: info.runId });
   }
   return found;
+}
+
+/** The list of what runs may be some seconds behind. */
+async function stillRuns({ client }: Link, { workflowId, runId }: RunRef): Promise<boolean> {
+  const { status } = await client.workflow.getHandle(workflowId, runId).describe();
+  return status.name === 'RUNNING';
 }
 
 /** Running and ended, the newest first. */
