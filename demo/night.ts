@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { exitCodes } from '../cli/exit-codes.ts';
 import type { Report } from '../model/progress.ts';
 import type { NightClock } from './clock.ts';
 import type { Output } from './output.ts';
@@ -18,9 +19,14 @@ export interface NightOptions {
 /** Runs the night as an operator does; the command line shows it, live on a terminal, and the tables in the end. */
 export async function runNight(out: Output, options: NightOptions): Promise<Report> {
   const { coldbackup, address, places, interrupted } = options;
-  const argv = [...coldbackup, '--address', address, 'run', 'vitam', 'nightly', '--wait'];
-  out.line('$ coldbackup run vitam nightly --wait');
-  const exitCode = await runHere(argv, interrupted);
+  const command = (words: readonly string[]) => {
+    out.line(`$ coldbackup ${words.join(' ')}`);
+    return runHere([...coldbackup, '--address', address, ...words], interrupted);
+  };
+  let exitCode = await command(['run', 'vitam', 'nightly', '--wait']);
+  // The run goes on by itself when its terminal is lost, as on a machine that is too busy to answer.
+  while (exitCode === exitCodes.unreachable && reportOf(places) === null && !interrupted.aborted)
+    exitCode = await command(['watch', 'vitam', 'nightly']);
   const report = reportOf(places);
   if (report === null)
     throw new Error(`coldbackup run ended with exit code ${exitCode}, and there is no report`);
