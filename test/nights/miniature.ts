@@ -76,7 +76,9 @@ export function createMiniature(
     differences: () => [
       ...[...state].filter(([key, now]) => before.get(key) !== now).map(([key, now]) => `${key} is ${now}`),
       ...[...held].map((key) => `${key} is held down`),
-      ...(JSON.stringify(balancer.settings) === balancerFound ? [] : ['the balancer is not as found']),
+      ...(JSON.stringify(balancer.settings) === balancerFound
+        ? []
+        : [`the balancer is not as found, of ${mongodbOf(plan()).mongosHost ?? 'nobody'}`]),
       ...[...journals].flatMap(([host, journal]) =>
         journal.state().claim === null
           ? []
