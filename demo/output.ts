@@ -1,4 +1,4 @@
-import pc from 'picocolors';
+import { paint } from '../cli/terminal.ts';
 
 /** What the demo tells whoever looks. */
 export interface Output {
@@ -13,7 +13,7 @@ export interface Output {
 
 export function createOutput(startedAt = performance.now()): Output {
   const line = (text: string) => void process.stdout.write(`${text}\n`);
-  const colours = pc.createColors(process.stdout.isTTY && pc.isColorSupported);
+  const colours = paint();
   return {
     line,
     phase: (title) =>
