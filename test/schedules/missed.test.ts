@@ -18,7 +18,7 @@ test('a night that was missed starts late until not-after, and not at all after 
   const until = (ms: number) => `{ days: mon-sun, at: "${clock(startsAt)}", not-after: "${clock(ms)}" }`;
   const site = siteWith(
     { missed: until(startsAt + 11_000), late: until(startsAt + 3_600_000) },
-    { timezone: 'UTC' },
+    { timezone: 'UTC', upBy: clock(startsAt + 6 * 3_600_000) },
   );
   let link = await openLink({ address: server.address });
   await applySchedules(link, [site]);

@@ -26,7 +26,7 @@ export async function startServer(options: { readonly dbFile?: string } = {}): P
 /** A site of which only the times matter; `starts`: of its procedures, as the file has them. */
 export function siteWith(
   starts: Readonly<Record<string, string | null>>,
-  { site = 'times', timezone = 'Europe/Paris' } = {},
+  { site = 'times', timezone = 'Europe/Paris', upBy = '12:00' } = {},
 ): Site {
   const text = `
 site: ${site}
@@ -38,7 +38,7 @@ procedures:
 ${Object.entries(starts)
   .map(
     ([name, start]) => `  ${name}:
-${start === null ? '' : `    start: ${start}\n`}    up-by: "12:00"
+${start === null ? '' : `    start: ${start}\n`}    up-by: "${upBy}"
     steps: [{ stop: [web] }]`,
   )
   .join('\n')}
