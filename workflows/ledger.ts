@@ -1,11 +1,5 @@
 import { CancellationScope, log, sleep, workflowInfo } from '@temporalio/workflow';
-import {
-  ActivityFailure,
-  ApplicationFailure,
-  rootCause,
-  TimeoutFailure,
-  TimeoutType,
-} from '@temporalio/common';
+import { ApplicationFailure } from '@temporalio/common';
 import {
   undoOrder,
   walkUndo,
@@ -17,12 +11,14 @@ import {
 import type { NotBack } from '../model/progress.ts';
 import type { HostName } from '../model/site.ts';
 import { agent } from './agents.ts';
+import { messageOf } from './failures.ts';
 import { nowInstant, planOf, showNow, type Run } from './run.ts';
+import { hostsOf, nameOf, placeOf, undoOnce, undoWithinMs } from './undo.ts';
+
+export { messageOf };
 
 /** Until the journal took the intent, over what the change itself needs. */
 const allowanceMs = 60_000;
-/** What nobody gave a `ready.within` for: balancer, settling of a stop. */
-const undoAllowanceMs = 3 * 60_000;
 const firstPauseMs = 5_000;
 const longestPauseMs = 5 * 60_000;
 
@@ -110,39 +106,15 @@ export function bringBack(run: Run, why: string): Promise<void> {
 
 /** One round; returns the hosts that are still to be brought back. */
 async function bringBackOnce(run: Run, hosts: readonly HostName[], why: string): Promise<HostName[]> {
-  const notBack: NotBack[] = [];
-  const aside = new Set<HostName>();
-  const entries = await Promise.all(
-    hosts.map((host) =>
-      takeOver(run, host, why).catch((error: unknown) => {
-        aside.add(host);
-        notBack.push({ id: '', what: 'this host', host, why: messageOf(error) });
-        return [];
-      }),
-    ),
-  );
-  await walkUndo(undoOrder(entries.flat()), async (entry) => {
-    const failure = aside.has(entry.host)
-      ? { ...placeOf(entry), why: 'the host does not answer' }
-      : await undoEntry(run, entry, 1);
-    if (failure === null) return;
-    if (failure.why.startsWith(noAnswer)) aside.add(entry.host);
-    notBack.push(failure);
+  const notBack = await undoOnce(hosts, {
+    takeOver: (host) => takeOver(run, host, why),
+    undo: (entry) => undoEntry(run, entry, 1),
+    release: (host) => releaseHost(run, host),
   });
-  const left = [...new Set(notBack.map(({ host }) => host))];
-  await Promise.all(
-    hosts
-      .filter((host) => !left.includes(host))
-      .map((host) =>
-        releaseHost(run, host).catch((error: unknown) => {
-          left.push(host);
-          notBack.push({ id: '', what: 'the claim', host, why: messageOf(error) });
-        }),
-      ),
-  );
+  const left = hostsOf(notBack);
   run.notBack = notBack;
   for (const [key, { host }] of run.down) if (!left.includes(host)) run.down.delete(key);
-  return left.sort();
+  return left;
 }
 
 /** A host that was asked for a claim may hold it although no answer came: its journal tells. */
@@ -193,7 +165,7 @@ async function undoEntry(run: Run, entry: Entry, attempts: number): Promise<NotB
     then: null,
   });
   try {
-    const withinMs = undoWithinMs(run, entry);
+    const withinMs = undoWithinMs(planOf(run).timing, entry);
     await agent(site, entry.host, { summary: what, withinMs, attempts }).undoChange({
       ref: refOf(run, entry.host),
       id: entry.id,
@@ -206,22 +178,6 @@ async function undoEntry(run: Run, entry: Entry, attempts: number): Promise<NotB
   } finally {
     done();
   }
-}
-
-/** A change gets its service's `ready.within`, after its stop was waited out. */
-function undoWithinMs(run: Run, { change }: Entry): number {
-  const timing = change.kind === 'service-stopped' ? planOf(run).timing[change.service] : undefined;
-  return (timing === undefined ? 0 : timing.stopWithinMs + timing.readyWithinMs) + undoAllowanceMs;
-}
-
-function placeOf(entry: Entry): Omit<NotBack, 'why'> {
-  return { id: entry.id, what: nameOf(entry.change), host: entry.host };
-}
-
-function nameOf(change: Change): string {
-  return change.kind === 'service-stopped'
-    ? `stop ${change.service}`
-    : `stop the balancer of ${change.database}`;
 }
 
 function noteDown(
@@ -248,15 +204,4 @@ function noteUp(run: Run, { change, host }: Entry): void {
     found: run.found.get(key) ?? 'running',
   });
   run.down.delete(key);
-}
-
-const noAnswer = 'no answer';
-
-/** What went wrong, for people: the agent's own words where there are any. */
-export function messageOf(error: unknown): string {
-  if (error instanceof ActivityFailure && error.cause instanceof TimeoutFailure)
-    return error.cause.timeoutType === TimeoutType.SCHEDULE_TO_START
-      ? `${noAnswer}: no agent took up ${error.activityType}; is it running, and does it reach Temporal?`
-      : `${error.activityType} timed out (${error.cause.timeoutType ?? 'unknown'})`;
-  return rootCause(error) ?? String(error);
 }
