@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { Client, Connection } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { locate } from '#components';
+import { DEFAULT_LIMITS } from '../config/schema/limits.ts';
 import { beating } from '../activities/beat.ts';
 import { createJobs } from '../activities/ledger/jobs.ts';
 import { openJournal } from '../activities/ledger/journal.ts';
@@ -156,7 +157,7 @@ function siteOf(count: number): Site {
   );
   return {
     ...{ site: 'bench', timezone: 'UTC', hosts: [host], services },
-    ...{ jobs: {}, counts: {}, databases: {}, stores: {}, procedures: {} },
+    ...{ jobs: {}, counts: {}, databases: {}, stores: {}, procedures: {}, limits: DEFAULT_LIMITS },
   };
 }
 

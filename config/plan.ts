@@ -29,9 +29,6 @@ export class PlanError extends Error {
   override readonly name = 'PlanError';
 }
 
-/** Undo gives up so long after up-by; the journals keep the rest. */
-const HARD_LIMIT_MS = 2 * 3_600_000;
-
 /**
  * A procedure resolved against its site: instants for clock times, hosts for names, and all that it can change.
  * @throws PlanError
@@ -55,7 +52,7 @@ export function resolvePlan(loaded: LoadedSite, request: PlanRequest): Plan {
     ...(window.latestStart !== null && { latestStart: window.latestStart }),
     restartAt: window.restartAt,
     upBy: window.upBy,
-    hardLimit: new Date(Date.parse(window.upBy) + HARD_LIMIT_MS).toISOString(),
+    hardLimit: new Date(Date.parse(window.upBy) + site.limits.giveUpAfterMs).toISOString(),
     steps,
     hosts: hostsOf(all, holds, stores),
     holds,

@@ -83,7 +83,19 @@ export interface LedgerActivities {
   release(input: { readonly ref: Ref }): Promise<void>;
   /** Fails unless each of these services has been held stopped, in this epoch, since its stop. */
   attest(input: { readonly ref: Ref; readonly services: readonly string[] }): Promise<void>;
+  /**
+   * Moves up-by later, and with it the instant at which this agent brings back alone; it counts once this has answered.
+   * Refused as `TooLate` beyond longest-down of the agent's own site file. Never moves it earlier: gives what holds.
+   */
+  extend(input: ExtendInput): Promise<{ readonly upBy: Instant }>;
   readLedger(input: { readonly site: string; readonly host: HostName }): Promise<LedgerView>;
+}
+
+export interface ExtendInput {
+  readonly ref: Ref;
+  readonly upBy: Instant;
+  readonly by: string;
+  readonly why: string;
 }
 
 /** What is down on a host, and why; null: no run holds it. */
@@ -95,6 +107,7 @@ export interface LedgerView {
     readonly procedure: string;
     readonly workflowId: string;
     readonly night: string;
+    /** As extended. */
     readonly upBy: Instant;
     readonly entries: readonly Entry[];
   } | null;

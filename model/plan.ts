@@ -1,4 +1,4 @@
-import type { HostName, Retention } from './site.ts';
+import type { HostName, OnFailure, Retention, WaitEnd } from './site.ts';
 
 /** RFC 3339 in UTC with milliseconds (`2026-11-21T19:00:00.000Z`): readable in the UI, and sorts as text. */
 export type Instant = string;
@@ -20,7 +20,7 @@ export interface Plan {
   /** When bringing back begins; null: when done. */
   readonly restartAt: Instant | null;
   readonly upBy: Instant;
-  /** Undo gives up then (the journals keep the rest): up-by + 2 h. */
+  /** Undo gives up then (the journals keep the rest): up-by + limits.give-up-after. */
   readonly hardLimit: Instant;
   readonly steps: readonly PlanStep[];
   /** Every host that takes part, in name order. */
@@ -42,6 +42,7 @@ interface PlanStepBase {
   readonly id: string;
   /** For people: `stop ingest-internal, ingest-external`. */
   readonly label: string;
+  readonly onFailure: OnFailure;
 }
 
 export type PlanStep = PlanStop | PlanWait | PlanParallel | PlanBackup;
@@ -66,7 +67,13 @@ export interface PlanWait extends PlanStepBase {
     | { readonly kind: 'count'; readonly count: string; readonly host: HostName; readonly reaches: number };
   /** null only for a clock time. */
   readonly until: Instant | null;
-  readonly otherwise: 'fail' | 'continue';
+  readonly otherwise: WaitEnd | PlanAsk;
+}
+
+export interface PlanAsk {
+  readonly ask: string;
+  readonly by: Instant;
+  readonly else: WaitEnd;
 }
 
 export interface PlanParallel extends PlanStepBase {

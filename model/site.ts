@@ -13,6 +13,17 @@ export interface Site {
   readonly databases: Readonly<Record<string, Database>>;
   readonly stores: Readonly<Record<string, Store>>;
   readonly procedures: Readonly<Record<string, Procedure>>;
+  readonly limits: Limits;
+}
+
+/** How long something may stay down when nobody decides; what each agent keeps to by itself. */
+export interface Limits {
+  /** So long after up-by an agent brings its host back alone. */
+  readonly graceMs: number;
+  /** From the claim of a host: nothing, no extension either, moves the agent's own instant beyond it. */
+  readonly longestDownMs: number;
+  /** So long after up-by the run stops trying to bring back; the journals keep the rest. */
+  readonly giveUpAfterMs: number;
 }
 
 export type HostName = string;
@@ -120,6 +131,8 @@ export interface Procedure {
   readonly restart: { readonly kind: 'at'; readonly at: ClockTime } | { readonly kind: 'when-done' };
   readonly upBy: ClockTime;
   readonly steps: readonly Step[];
+  /** What a step that fails does, unless the step says otherwise. */
+  readonly onFailure: OnFailure;
   readonly keep?: Retention;
 }
 
@@ -143,7 +156,10 @@ export interface Retention {
   readonly monthly?: number;
 }
 
-export type Step = StopStep | WaitStep | ParallelStep | BackupStep;
+/** fail: all is brought back. ask: an operator decides (retry, skip, fail), until bringing back has to begin. */
+export type OnFailure = 'fail' | 'ask';
+
+export type Step = (StopStep | WaitStep | ParallelStep | BackupStep) & { readonly onFailure?: OnFailure };
 
 /** One after the other, each gone before the next; a service on several hosts is stopped on all of them at once. */
 export interface StopStep {
@@ -159,7 +175,16 @@ export interface WaitStep {
     | { readonly kind: 'count'; readonly count: string; readonly reaches: number };
   /** Absent only for a clock time. */
   readonly until?: ClockTime;
-  readonly otherwise: 'fail' | 'continue';
+  readonly otherwise: WaitEnd | Ask;
+}
+
+export type WaitEnd = 'fail' | 'continue';
+
+/** A question to the operators: nobody's sleep decides about the morning, so it has an end and an answer of its own. */
+export interface Ask {
+  readonly ask: string;
+  readonly by: ClockTime;
+  readonly else: WaitEnd;
 }
 
 export interface ParallelStep {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { LedgerActivities, LedgerView } from '../../model/activities.ts';
+import type { ExtendInput, LedgerActivities, LedgerView } from '../../model/activities.ts';
 import { inScope } from '../../model/ledger.ts';
 import type {
   ChangeRequest,
@@ -11,7 +11,9 @@ import type {
   Ref,
   UndoResult,
 } from '../../model/ledger.ts';
+import type { Instant } from '../../model/plan.ts';
 import type { HostName, Site } from '../../model/site.ts';
+import { latestUpBy } from './alone.ts';
 import { act, observe, resourceOf, serviceOf, undo } from './changes.ts';
 import type { Journal } from './journal.ts';
 import type { Jobs } from './jobs.ts';
@@ -46,7 +48,7 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
   const undoing = new Map<string, Promise<UndoResult>>();
   let claiming: Promise<ClaimResult> | null = null;
 
-  return { claim, applyChange, sealScope, takeOver, undoChange, release, attest, readLedger };
+  return { claim, applyChange, sealScope, takeOver, undoChange, release, attest, extend, readLedger };
 
   async function claim(request: ClaimRequest): Promise<ClaimResult> {
     checkClaim(request);
@@ -250,10 +252,26 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
       );
   }
 
+  async function extend({ ref, upBy, by, why }: ExtendInput): Promise<{ upBy: Instant }> {
+    fence(ref);
+    const { claim: held, upBy: holds } = journal.state();
+    if (held === null || holds === null) throw refuse('Fenced', `nothing holds ${host}`);
+    if (!(Date.parse(upBy) > Date.parse(holds))) return { upBy: holds };
+    const latest = latestUpBy(held, site.limits);
+    if (Date.parse(upBy) > Date.parse(latest))
+      throw refuse(
+        'TooLate',
+        `${host} was claimed at ${held.at}, and its site file lets nothing stay down longer than ${inMinutes(site.limits.longestDownMs)} (limits.longest-down, less ${inMinutes(site.limits.graceMs)} grace): up-by ${upBy} is too late, the latest possible is ${latest}`,
+      );
+    journal.record({ r: 'extend', upBy, by, why, at: now() });
+    return { upBy };
+  }
+
   async function readLedger(): Promise<LedgerView> {
-    const { claim: held, epoch } = journal.state();
+    const { claim: held, epoch, upBy: extended } = journal.state();
     if (held === null) return { host, held: null };
-    const { journal: id, procedure, workflowId, night, upBy } = held;
+    const { journal: id, procedure, workflowId, night } = held;
+    const upBy = extended ?? held.upBy;
     return { host, held: { journal: id, epoch, procedure, workflowId, night, upBy, entries: openIn('') } };
   }
 
@@ -307,4 +325,8 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
         error: error instanceof Error ? error.message : 'unknown',
       });
   }
+}
+
+function inMinutes(durationMs: number): string {
+  return durationMs % 60_000 === 0 ? `${durationMs / 60_000} min` : `${durationMs / 1000} s`;
 }

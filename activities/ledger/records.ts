@@ -26,6 +26,14 @@ export type JournalRecord =
     }
   | { readonly r: 'end'; readonly id: string; readonly result: ChangeResult; readonly at: Instant }
   | { readonly r: 'seal'; readonly scope: string; readonly at: Instant }
+  /** By an operator; counts from the moment it is on the disk. */
+  | {
+      readonly r: 'extend';
+      readonly upBy: Instant;
+      readonly by: string;
+      readonly why: string;
+      readonly at: Instant;
+    }
   | { readonly r: 'undone'; readonly id: string; readonly did: string; readonly at: Instant }
   | {
       readonly r: 'job';
@@ -85,6 +93,8 @@ export interface JobState {
 /** All that the journal says, as it stands after its last line. */
 export interface JournalState {
   readonly claim: Claim | null;
+  /** Of the claim, or as extended; null: nothing is claimed. */
+  readonly upBy: Instant | null;
   readonly epoch: number;
   readonly epochAt: Instant | null;
   readonly runId: string | null;
@@ -98,6 +108,7 @@ export interface JournalState {
 export function emptyState(epoch: number): JournalState {
   return {
     claim: null,
+    upBy: null,
     epoch,
     epochAt: null,
     runId: null,
@@ -115,6 +126,7 @@ export function apply(state: JournalState, record: JournalRecord): JournalState 
       return {
         ...emptyState(record.epoch),
         claim: record,
+        upBy: record.upBy,
         epochAt: record.at,
         runId: record.runId,
         owner: `run ${record.runId}`,
@@ -150,6 +162,8 @@ export function apply(state: JournalState, record: JournalRecord): JournalState 
       return changeEntry(state, record.id, (entry) => ({ ...entry, undoneAt: record.at }));
     case 'seal':
       return { ...state, sealed: [...state.sealed, record.scope] };
+    case 'extend':
+      return { ...state, upBy: record.upBy };
     case 'job':
       return withJob(state, {
         id: record.id,

@@ -9,6 +9,7 @@ export type Refusal =
   | 'UnknownName'
   | 'Fenced'
   | 'Late'
+  | 'TooLate'
   | 'Closed'
   | 'NotEmpty'
   | 'NotUnderstood'

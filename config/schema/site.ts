@@ -5,6 +5,7 @@ import { countSchema } from './count.ts';
 import { databaseSchema } from './database.ts';
 import { distinct, expected, named, strict } from './expect.ts';
 import { jobSchema } from './job.ts';
+import { DEFAULT_LIMITS, limitsSchema } from './limits.ts';
 import { procedureSchema } from './procedure.ts';
 import type { Known } from './reference.ts';
 import { HOST_NAME, NAME } from './scalars.ts';
@@ -27,6 +28,7 @@ export function siteSchema(known: Known) {
     databases: named(NAME, databaseSchema(known)).exactOptional().describe('What can be backed up, by name.'),
     stores: named(NAME, storeSchema(known)).exactOptional().describe('Where sets go, by name.'),
     procedures: named(NAME, procedureSchema(known)).describe('Ordered lists of steps, by name.'),
+    limits: limitsSchema.exactOptional().describe('How long something may stay down when nobody decides.'),
   }).transform((raw): Site => ({
     ...raw,
     services: raw.services ?? {},
@@ -34,6 +36,7 @@ export function siteSchema(known: Known) {
     counts: raw.counts ?? {},
     databases: raw.databases ?? {},
     stores: raw.stores ?? {},
+    limits: raw.limits ?? DEFAULT_LIMITS,
   }));
 }
 

@@ -172,6 +172,39 @@ describe('the ledger of a host', () => {
     await expect(host.ledger.attest({ ref, services: [name] })).rejects.toMatchObject({ type: 'NotAtRest' });
   });
 
+  test('lets its holder extend up-by, on the disk before it answers, and never makes it earlier', async () => {
+    const ref = await host.claim();
+    const extend = (clock: string) =>
+      host.ledger.extend({ ref, upBy: `2026-11-22T${clock}:00.000Z`, by: 'alice', why: 'a long copy' });
+    const later = { upBy: '2026-11-22T09:00:00.000Z' };
+    await expect(extend('09:00')).resolves.toEqual(later);
+    expect(readFileSync(join(host.folder, 'journal.jsonl'), 'utf8')).toContain(
+      '"r":"extend","upBy":"2026-11-22T09:00:00.000Z","by":"alice","why":"a long copy"',
+    );
+    await expect(extend('09:00')).resolves.toEqual(later);
+    await expect(extend('08:00')).resolves.toEqual(later);
+    const next = host.restart();
+    await expect(next.ledger.readLedger({ site: ref.site, host: ref.host })).resolves.toMatchObject({
+      held: later,
+    });
+    expect(readFileSync(join(next.folder, 'journal.jsonl'), 'utf8').split('"extend"')).toHaveLength(2);
+    host = next;
+  });
+
+  test('extends for nobody beyond longest-down, says the latest possible, and extends for no former holder', async () => {
+    const ref = await host.claim(); // at 20:00: 24 h less 10 min of grace
+    const wanted = { ref, by: 'alice', why: 'a long copy' };
+    await expect(host.ledger.extend({ ...wanted, upBy: '2026-11-22T19:50:00.001Z' })).rejects.toMatchObject({
+      type: 'TooLate',
+      message: expect.stringContaining('the latest possible is 2026-11-22T19:50:00.000Z') as unknown,
+    });
+    await expect(host.ledger.extend({ ...wanted, upBy: '2026-11-22T19:50:00.000Z' })).resolves.toBeDefined();
+    await host.ledger.takeOver({ ...owner(ref), by: 'watchdog', why: 'test', epoch: null });
+    await expect(host.ledger.extend({ ...wanted, upBy: '2026-11-22T19:51:00.000Z' })).rejects.toMatchObject({
+      type: 'Fenced',
+    });
+  });
+
   test('drops a last line that was never finished: what it announced was not done', async () => {
     const ref = await host.claim();
     appendFileSync(join(host.folder, 'journal.jsonl'), '{"r":"intent","id":"1/0","posi');

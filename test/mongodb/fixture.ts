@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MongoClient, type Db, type Document } from 'mongodb';
+import { DEFAULT_LIMITS } from '../../config/schema/limits.ts';
 import type { MongodbMember, Site } from '../../model/site.ts';
 import type { Member, ReplicaSet, Running, Server } from '../support/mongodb.ts';
 import { commandOf } from '../support/programs.ts';
@@ -83,6 +84,7 @@ export async function siteOf(
     },
     stores: {},
     procedures: {},
+    limits: DEFAULT_LIMITS,
   };
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import { DEFAULT_LIMITS } from '../../config/schema/limits.ts';
 import { loadSite, parseSite } from '../../config/load.ts';
 import type { LoadedSite } from '../../config/load.ts';
 import { PlanError, resolvePlan } from '../../config/plan.ts';
@@ -209,6 +210,7 @@ const anySite: fc.Arbitrary<Site> = fc
         steps: [...stepsOf(order, cuts), ...(members ? [BACKUP] : [])],
       },
     },
+    limits: DEFAULT_LIMITS,
   }));
 
 const BACKUP: Step = { kind: 'backup', databases: ['db'], method: 'cold', from: 'primary', to: ['vault'] };

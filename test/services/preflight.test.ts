@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { DEFAULT_LIMITS } from '../../config/schema/limits.ts';
 import { checkService } from '../../activities/preflight/services.ts';
 import type { DriverSpec, Service, Site } from '../../model/site.ts';
 import { startUserManager } from '../support/systemd.ts';
@@ -99,5 +100,6 @@ function site(service: Partial<Service> & Pick<Service, 'driver'>): Site {
     databases: {},
     stores: {},
     procedures: {},
+    limits: DEFAULT_LIMITS,
   };
 }

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { DEFAULT_LIMITS } from '../../config/schema/limits.ts';
 import { copyArtifact } from '../../activities/archive/copy-artifact.ts';
 import type { Artifact, Manifest, SetRef } from '../../model/manifest.ts';
 import type { Site } from '../../model/site.ts';
@@ -14,6 +15,7 @@ export function siteWith(directory: string | Readonly<Record<string, string>>, s
     databases: {},
     stores: { vault: { kind: 'directory', directory, shared, keeper: 'mongo-1' } },
     procedures: {},
+    limits: DEFAULT_LIMITS,
   };
 }
 

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ApplicationFailure } from '@temporalio/common';
+import { DEFAULT_LIMITS } from '../../config/schema/limits.ts';
 import { createWaitActivities } from '../../activities/waits/activities.ts';
 import { observeJob } from '../../activities/waits/observe-job.ts';
 import { readCount, valueAt } from '../../activities/waits/read-count.ts';
@@ -47,6 +48,7 @@ function waits(parts: Partial<Site>, host = 'app-1'): Waits {
     databases: {},
     stores: {},
     procedures: {},
+    limits: DEFAULT_LIMITS,
     ...parts,
   };
   const seen: { last: string }[] = [];
@@ -199,6 +201,7 @@ describe('waiting for a job that is a unit of systemd', () => {
     databases: {},
     stores: {},
     procedures: {},
+    limits: DEFAULT_LIMITS,
   };
   const input = (beganAfter = startOfRun): ReturnType<typeof jobInput> => ({
     ...jobInput(inOneMinute()),
