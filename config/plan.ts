@@ -12,6 +12,7 @@ import type { BackupStep, HostName, Procedure, Site, Step, StopStep, WaitStep } 
 import { resolveWindow, WindowError } from '../model/window.ts';
 import type { Window } from '../model/window.ts';
 import type { LoadedSite } from './load.ts';
+import { durationWords } from './duration.ts';
 import { byDistance, quoteWithNearest } from './nearest.ts';
 
 export interface PlanRequest {
@@ -37,6 +38,7 @@ export function resolvePlan(loaded: LoadedSite, request: PlanRequest): Plan {
   const { site, digest } = loaded;
   const procedure = procedureNamed(site, request.procedure);
   const window = windowOf(site, procedure, request);
+  assertCovered(site, window);
   const steps = toPlanSteps({ site, window }, procedure.steps, '');
   const all = flatten(steps);
   const holds = holdsOf(all);
@@ -96,6 +98,16 @@ function windowOf(
     if (error instanceof WindowError) throw new PlanError(`${site.site}/${name}: ${error.message}`);
     throw error;
   }
+}
+
+/** Nobody plans for longer than agents let anything stay down. */
+function assertCovered({ limits }: Site, { windowStart, upBy }: Window): void {
+  const windowMs = Date.parse(upBy) - Date.parse(windowStart);
+  if (windowMs <= limits.longestDownMs) return;
+  throw new PlanError(
+    `up-by ${upBy} is ${durationWords(windowMs)} after the start, and limits.longest-down is ${durationWords(limits.longestDownMs)}: ` +
+      'each agent would bring its host back before up-by. Choose an earlier one, or raise limits.longest-down',
+  );
 }
 
 function toPlanSteps(context: Context, steps: readonly Step[], prefix: string): readonly PlanStep[] {

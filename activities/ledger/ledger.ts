@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { durationWords } from '../../config/duration.ts';
 import type { ExtendInput, LedgerActivities, LedgerView } from '../../model/activities.ts';
 import { inScope } from '../../model/ledger.ts';
 import type {
@@ -261,7 +262,7 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
     if (Date.parse(upBy) > Date.parse(latest))
       throw refuse(
         'TooLate',
-        `${host} was claimed at ${held.at}, and its site file lets nothing stay down longer than ${inMinutes(site.limits.longestDownMs)} (limits.longest-down, less ${inMinutes(site.limits.graceMs)} grace): up-by ${upBy} is too late, the latest possible is ${latest}`,
+        `${host} was claimed at ${held.at}, and its site file lets nothing stay down longer than ${durationWords(site.limits.longestDownMs)} (limits.longest-down, less ${durationWords(site.limits.graceMs)} grace): up-by ${upBy} is too late, the latest possible is ${latest}`,
       );
     journal.record({ r: 'extend', upBy, by, why, at: now() });
     return { upBy };
@@ -325,8 +326,4 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
         error: error instanceof Error ? error.message : 'unknown',
       });
   }
-}
-
-function inMinutes(durationMs: number): string {
-  return durationMs % 60_000 === 0 ? `${durationMs / 60_000} min` : `${durationMs / 1000} s`;
 }

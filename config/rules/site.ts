@@ -2,6 +2,7 @@ import type { Site } from '../../model/site.ts';
 import type { Finding } from '../problem.ts';
 import { backupRules } from './backups.ts';
 import { lengthRules } from './length.ts';
+import { limitRules } from './limits.ts';
 import { memberRules } from './members.ts';
 import { placeRules } from './places.ts';
 import { stopRules } from './stops.ts';
@@ -9,7 +10,7 @@ import { timeRules } from './times.ts';
 
 /** What no single entry can be asked: the rules that join several places of the file. Unknown names are skipped. */
 export function siteRules(site: Site): readonly Finding[] {
-  return [memberRules, placeRules, stopRules, backupRules, timeRules, lengthRules].flatMap((rule) =>
-    rule(site),
+  return [memberRules, placeRules, stopRules, backupRules, timeRules, limitRules, lengthRules].flatMap(
+    (rule) => rule(site),
   );
 }

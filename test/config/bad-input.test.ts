@@ -41,6 +41,24 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       /did you mean "until"\?/,
     ],
     [
+      'an unknown limit',
+      [['procedures:', 'limits: { longest: 1h }\nprocedures:']],
+      'limits.longest',
+      /unknown key "longest"/,
+    ],
+    [
+      'a limit that is no duration',
+      [['procedures:', 'limits: { grace: 10 }\nprocedures:']],
+      'limits.grace',
+      /expected a duration such as "90s", "2m" or "1h30m", not 10/,
+    ],
+    [
+      'a window that is longer than anything may stay down',
+      [['procedures:', 'limits: { longest-down: 13h39m }\nprocedures:']],
+      'procedures.nightly.up-by',
+      /longest-down 13h39m does not cover 20:00 to 08:30 and grace 10m/,
+    ],
+    [
       'a misspelled kind of step',
       [['- stop: [web]', '- stopp: [web]']],
       'procedures.nightly.steps[0].stopp',

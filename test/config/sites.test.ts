@@ -88,6 +88,10 @@ describe('the digest', () => {
       'a default that is written out',
       spoil(['systemd: job.service', 'systemd: { unit: job.service, manager: system }']),
     ],
+    [
+      'limits that are the defaults',
+      spoil(['procedures:', 'limits: { grace: 600s, longest-down: 24h }\nprocedures:']),
+    ],
     ['a slash at the end', spoil(['directory: /backup', 'directory: /backup/'])],
   ])('does not change with %s', (_, text) => {
     expect(digest(text)).toBe(digest(SMALL_SITE));
@@ -102,6 +106,7 @@ describe('the digest', () => {
         ['services:', 'services:\n  db-x: { host: one, systemd: x.service }'],
       ),
     ],
+    ['a limit', spoil(['procedures:', 'limits: { grace: 2s }\nprocedures:'])],
     ['a path', spoil(['data: /data/db', 'data: /data/dc'])],
   ])('changes with %s', (_, text) => {
     expect(digest(text)).not.toBe('problems');

@@ -135,6 +135,22 @@ describe('a plan', () => {
     expect(attempt).toThrow(/^small\/nightly: .*--up-by HH:MM/);
   });
 
+  test('up by an instant beyond what agents let stay down is refused with what to do', () => {
+    const until = (upBy: string) =>
+      resolvePlan(small(), { procedure: 'nightly', startedAt: AT_20, upBy: `2026-11-24T${upBy}Z` });
+    expect(until('19:00:00').upBy).toBe('2026-11-24T19:00:00.000Z');
+    expect(() => until('19:00:01')).toThrow(PlanError);
+    expect(() => until('19:00:01')).toThrow(/24h1s after the start, and limits.longest-down is 24h/);
+  });
+
+  test('gives up when the site file says, after up-by', () => {
+    const loaded = small(spoil(['procedures:', 'limits: { give-up-after: 30m }\nprocedures:']));
+    expect(resolvePlan(loaded, { procedure: 'nightly', startedAt: AT_20 })).toMatchObject({
+      upBy: '2026-11-24T07:30:00.000Z',
+      hardLimit: '2026-11-24T08:00:00.000Z',
+    });
+  });
+
   test('warns of databases that the procedure does not back up', () => {
     const plan = resolvePlan(small(spoil(['[db, tree]', '[tree]'])), {
       procedure: 'nightly',
