@@ -16,6 +16,7 @@ import { addSchema } from './commands/schema.ts';
 import { addSets } from './commands/sets.ts';
 import { addStatus } from './commands/status.ts';
 import { addWatch } from './commands/watch.ts';
+import { addWatchdog } from './commands/watchdog.ts';
 
 /** Every command with its options; run by `main.ts`. */
 export function createProgram(): Command {
@@ -46,7 +47,7 @@ export function createProgram(): Command {
       addSchedule,
       addRecover,
     ],
-    ...[addCheck, addSchema, addDev, addControl, addAgent],
+    ...[addCheck, addSchema, addDev, addControl, addWatchdog, addAgent],
   ])
     add(program);
   return program;

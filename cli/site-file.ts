@@ -1,7 +1,10 @@
 import { assertTrustworthy } from '../config/file-safety.ts';
 import { loadSite, type LoadedSite } from '../config/load.ts';
 import { byDistance, quoteWithNearest } from '../config/nearest.ts';
+import { formatProblems } from '../config/problem.ts';
+import { loadSites } from '../config/sites.ts';
 import { UsageError } from './errors.ts';
+import { tell } from './terminal.ts';
 
 /** A site file that nobody else may write, and a host that it names: what an agent and `recover` start from. */
 export async function loadForHost(file: string, host: string): Promise<LoadedSite> {
@@ -13,4 +16,12 @@ export async function loadForHost(file: string, host: string): Promise<LoadedSit
       `unknown host ${quoteWithNearest(host, hosts)} (site ${site} has: ${byDistance(host, hosts).join(', ')})`,
     );
   return loaded;
+}
+
+/** Control and the watchdog read the files again each time; at their start they say what is wrong with them. */
+export async function assertServable(folderOrFile: string): Promise<void> {
+  const { sites, problems } = await loadSites(folderOrFile);
+  if (problems.length > 0) tell(formatProblems(problems));
+  if (sites.size === 0) throw new UsageError(`no site can be served from ${folderOrFile}`);
+  await Promise.all([...sites.values()].map(({ file }) => assertTrustworthy(file)));
 }

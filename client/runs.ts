@@ -83,6 +83,20 @@ export async function recentRuns(
   return found.sort((a, b) => b.startedAt.localeCompare(a.startedAt));
 }
 
+/** Whether a run began at this instant or later, however it ended. */
+export async function startedSince(
+  link: Link,
+  site: string,
+  procedure: string,
+  from: Instant,
+): Promise<boolean> {
+  for (const info of await listed(link, `${procedures} AND StartTime >= '${from}'`, 200)) {
+    const input = await inputOf(link, info);
+    if (input !== null && isMeant(input, site, procedure)) return true;
+  }
+  return false;
+}
+
 async function summaryOf(
   link: Link,
   info: WorkflowExecutionInfo,

@@ -115,6 +115,8 @@ export interface LedgerView {
 
 export interface PreflightActivities {
   preflight(input: PreflightInput): Promise<HostReport>;
+  /** What is there now, whoever asks; changes nothing. */
+  observeHost(input: { readonly site: string; readonly host: HostName }): Promise<HostSeen>;
   /** `shared` stores are proven shared: one agent writes a token, the others read it. */
   writeStoreToken(input: {
     readonly site: string;
@@ -131,6 +133,26 @@ export interface PreflightActivities {
     readonly store: string;
     readonly token: string;
   }): Promise<void>;
+}
+
+/** The services and balancers of a host, as they are. */
+export interface HostSeen {
+  readonly host: HostName;
+  /** By a run, before or after the look: what is down then is meant to be. */
+  readonly held: boolean;
+  readonly services: readonly {
+    readonly service: string;
+    readonly normally: 'running' | 'stopped';
+    readonly state: 'running' | 'stopped' | 'starting' | 'stopping' | 'failed' | 'unknown';
+    /** For people: the driver's own words. */
+    readonly detail: string;
+  }[];
+  readonly balancers: readonly {
+    readonly database: string;
+    /** `full`, `off`; null: it could not be asked. */
+    readonly mode: string | null;
+    readonly error?: string;
+  }[];
 }
 
 export interface PreflightInput {

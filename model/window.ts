@@ -173,7 +173,8 @@ function nextNight(now: Temporal.ZonedDateTime, start: Start): Temporal.PlainDat
   );
 }
 
-function notAfter(at: Temporal.ZonedDateTime, start: Start): Temporal.ZonedDateTime {
+/** The latest moment at which a night that was to start `at` may. */
+export function notAfter(at: Temporal.ZonedDateTime, start: Start): Temporal.ZonedDateTime {
   return start.notAfter === undefined ? at.add({ hours: 1 }) : firstAfter(at, start.notAfter);
 }
 

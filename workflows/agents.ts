@@ -18,6 +18,8 @@ export interface CallOptions {
   /** Of all attempts together; default: three attempts. */
   readonly allWithinMs?: number;
   readonly attempts?: number;
+  /** How long the agent may take to pick the task up; default: {@link answerWithinMs}. */
+  readonly takenUpWithinMs?: number;
   readonly copy?: boolean;
 }
 
@@ -27,12 +29,13 @@ export function agent(
   options: CallOptions,
 ): ActivityInterfaceFor<AgentActivities> {
   const { summary, withinMs, allWithinMs, attempts = 3, copy = false } = options;
+  const { takenUpWithinMs = answerWithinMs } = options;
   return proxyActivities<AgentActivities>({
     taskQueue: agentQueue(site, host),
     summary: `${host}: ${summary}`,
     startToCloseTimeout: withinMs,
     ...(allWithinMs === undefined
-      ? { scheduleToStartTimeout: answerWithinMs }
+      ? { scheduleToStartTimeout: takenUpWithinMs }
       : { scheduleToCloseTimeout: allWithinMs }),
     heartbeatTimeout: copy ? copyHeartbeatMs : heartbeatMs,
     retry: {

@@ -9,6 +9,7 @@ import { checkMongodb } from '../mongodb/checks.ts';
 import { createDriver } from '../services/drivers.ts';
 import { checkStore } from '../stores/checks.ts';
 import { runCommand } from '../system/command.ts';
+import { createObserveActivity } from './observe.ts';
 import { checkService } from './services.ts';
 import { checkSource, sourcesOn } from './sources.ts';
 
@@ -26,9 +27,12 @@ export interface PreflightDeps {
 const tools = ['tar', 'zstd', 'flock', 'find'];
 
 /** Changes nothing; its outcome is a table. */
-export function createPreflightActivities(deps: PreflightDeps): Pick<PreflightActivities, 'preflight'> {
+export function createPreflightActivities(
+  deps: PreflightDeps,
+): Pick<PreflightActivities, 'preflight' | 'observeHost'> {
   const { site, siteDigest, host, version } = deps;
   return {
+    ...createObserveActivity(deps),
     async preflight(input) {
       return {
         host,

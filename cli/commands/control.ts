@@ -1,9 +1,5 @@
 import type { Command } from 'commander';
-import { assertTrustworthy } from '../../config/file-safety.ts';
-import { formatProblems } from '../../config/problem.ts';
-import { loadSites } from '../../config/sites.ts';
-import { UsageError } from '../errors.ts';
-import { tell } from '../terminal.ts';
+import { assertServable } from '../site-file.ts';
 import type { ServerOptions } from '../with-client.ts';
 import { asWorker } from '../worker.ts';
 
@@ -28,12 +24,4 @@ export function addControl(program: Command): void {
       const { runControl } = await import('../../workers/control.ts');
       await asWorker('control', ({ logger, signal }) => runControl({ ...options, sites, logger, signal }));
     });
-}
-
-/** Control reads the files again at each question; at its start it says what is wrong with them. */
-async function assertServable(folderOrFile: string): Promise<void> {
-  const { sites, problems } = await loadSites(folderOrFile);
-  if (problems.length > 0) tell(formatProblems(problems));
-  if (sites.size === 0) throw new UsageError(`no site can be served from ${folderOrFile}`);
-  await Promise.all([...sites.values()].map(({ file }) => assertTrustworthy(file)));
 }

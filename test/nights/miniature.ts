@@ -145,6 +145,7 @@ export function createMiniature(
         pid: 1,
         checks: [],
       }),
+      observeHost: async () => ({ host, held: false, services: [], balancers: [] }),
       writeStoreToken: async () => undefined,
       readStoreToken: async () => true,
       removeStoreToken: async () => undefined,
