@@ -1,8 +1,11 @@
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createAgentActivities } from '../activities/agent.ts';
 import { attemptSignal, beatEveryMs, beating, progressTeller } from '../activities/beat.ts';
+import { showAlive } from '../activities/ledger/alive.ts';
+import { standAlone } from '../activities/ledger/alone.ts';
 import { createHostWorld } from '../activities/ledger/host-world.ts';
 import { openJournal } from '../activities/ledger/journal.ts';
 import { lockFile } from '../activities/system/lock.ts';
@@ -30,7 +33,7 @@ export function agentFolder(stateFolder: string, site: string, host: string): st
 
 /**
  * The worker of one host: locks its journal, ends what an earlier agent left running, then polls the task queue of its
- * site and host only.
+ * site and host only. Beside that, with or without Temporal, it brings the host back alone when that is overdue.
  *
  * @throws LockedError when another agent of this host is running.
  */
@@ -46,7 +49,11 @@ export async function runAgent({
   const { site, digest } = loaded;
   const folder = agentFolder(stateFolder, site.site, host);
   const lock = await lockFile(join(folder, 'lock'), `agent ${site.site}/${host}`);
+  const alive = showAlive(folder);
   const journal = openJournal(folder);
+  const ending = new AbortController();
+  const ended = AbortSignal.any([signal, ending.signal]);
+  let alone: Promise<void> | null = null;
   try {
     const activities = createAgentActivities({
       ...{ site, siteDigest: digest, host, journal, version },
@@ -55,7 +62,18 @@ export async function runAgent({
       heartbeat: progressTeller,
       warn: (message, fields) => logger.warn(fields, message),
     });
-    const connection = await connectPatiently(server, logger, signal);
+    alone = standAlone({ site, siteDigest: digest, host, journal, ledger: activities, log: logger }, ended);
+    await Promise.race([serve(activities), lockLost(lock.lost, folder)]);
+  } finally {
+    ending.abort();
+    await Promise.race([alone, sleep(lastUndoMs, undefined, { ref: false })]);
+    journal.release();
+    alive.stop();
+    await lock.release();
+  }
+
+  async function serve(activities: AgentActivities): Promise<void> {
+    const connection = await connectPatiently(server, logger, ended);
     const worker = await Worker.create({
       connection,
       namespace: serverOptions(server).namespace,
@@ -68,13 +86,13 @@ export async function runAgent({
     });
     logger.info({ host, queue: agentQueue(site.site, host) }, 'agent ready');
     onReady?.();
-    await Promise.race([worker.runUntil(aborted(signal)), lockLost(lock.lost, folder)]);
+    await worker.runUntil(aborted(ended));
     await connection.close();
-  } finally {
-    journal.release();
-    await lock.release();
   }
 }
+
+/** An undo that the agent is in the middle of when it is asked to end. */
+const lastUndoMs = 10_000;
 
 /** Every activity beats for as long as it runs. */
 function allBeating(activities: AgentActivities): object {

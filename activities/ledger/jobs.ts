@@ -106,7 +106,10 @@ export function createJobs(journal: Journal, now: () => string): Jobs {
 function endLeftovers(journal: Journal, now: () => string): void {
   for (const job of runningJobs(journal.state())) {
     for (const { pid, startTime } of job.processes) killGroup(pid, startTime, 'SIGKILL');
-    journal.record({ r: 'job-end', id: job.id, artifact: null, why: 'the agent was restarted', at: now() });
+    // A full disk must not keep an agent from starting: it is what brings back.
+    journal.recordIfPossible({
+      ...{ r: 'job-end', id: job.id, artifact: null, why: 'the agent was restarted', at: now() },
+    });
   }
 }
 

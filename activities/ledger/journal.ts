@@ -21,6 +21,12 @@ export interface Journal {
   release(): void;
 }
 
+/** What a journal says now, without its lock: nothing is opened for writing, nothing is repaired. */
+export function readJournalState(folder: string): JournalState {
+  const { epoch } = readHostFile(join(folder, 'host.json'));
+  return readLines(join(folder, 'journal.jsonl'), epoch).state;
+}
+
 /** Survives the journals: epochs only ever rise. */
 interface HostFile {
   readonly epoch: number;
@@ -31,6 +37,9 @@ interface HostFile {
 export class JournalError extends Error {
   override readonly name = 'JournalError';
 }
+
+/** No descriptor: another file may get the number of a closed one. */
+const released = -1;
 
 /** @param folder of this site and host; the caller holds its lock. */
 export function openJournal(folder: string): Journal {
@@ -60,18 +69,24 @@ export function openJournal(folder: string): Journal {
     },
     close() {
       const { claim, epoch, entries } = state;
-      if (claim === null) return;
+      if (claim === null || fd === released) return;
       if (openEntries(state).length > 0) throw new JournalError(`the journal ${file} is not empty`);
       const nights = entries.size > 0 ? { ...host.nights, [claim.procedure]: claim.night } : host.nights;
       host = { epoch, nights };
       replaceDurably(hostFile, `${JSON.stringify(host)}\n`);
-      closeSync(fd);
       moveDurably(file, join(folder, 'closed', `${claim.at.replaceAll(':', '')}-${claim.journal}.jsonl`));
-      fd = openForAppend(file);
       state = emptyState(epoch);
+      closeSync(fd);
+      fd = released;
+      fd = openForAppend(file);
     },
     lastNight: (procedure) => host.nights[procedure] ?? null,
-    release: () => closeSync(fd),
+    release() {
+      if (fd !== released) closeSync(fd);
+      fd = released;
+      // Whoever still holds this object owns nothing any more.
+      state = emptyState(state.epoch);
+    },
   };
 }
 
@@ -84,20 +99,29 @@ function readHostFile(file: string): HostFile {
   }
 }
 
-/** A last line without its end was never acknowledged: what it announced was not done. */
+/** A last line without its end was never acknowledged: what it announced was not done. It is cut off. */
 function readJournal(file: string, epoch: number): JournalState {
-  if (!existsSync(file)) return emptyState(epoch);
-  const text = readFileSync(file, 'utf8');
-  const whole = text.slice(0, text.lastIndexOf('\n') + 1);
-  if (whole.length < text.length) {
+  const { state, wholeBytes, cut } = readLines(file, epoch);
+  if (cut) {
     const fd = openSync(file, 'r+');
-    ftruncateSync(fd, Buffer.byteLength(whole));
+    ftruncateSync(fd, wholeBytes);
     closeSync(fd);
   }
-  return whole
+  return state;
+}
+
+function readLines(
+  file: string,
+  epoch: number,
+): { readonly state: JournalState; readonly wholeBytes: number; readonly cut: boolean } {
+  if (!existsSync(file)) return { state: emptyState(epoch), wholeBytes: 0, cut: false };
+  const text = readFileSync(file, 'utf8');
+  const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+  const state = whole
     .split('\n')
     .filter((line) => line !== '')
     .reduce((state, line, index) => apply(state, parseLine(line, file, index + 1)), emptyState(epoch));
+  return { state, wholeBytes: Buffer.byteLength(whole), cut: whole.length < text.length };
 }
 
 function parseLine(line: string, file: string, number: number): JournalRecord {

@@ -14,7 +14,7 @@ import type {
 } from '../../model/ledger.ts';
 import type { Instant } from '../../model/plan.ts';
 import type { HostName, Site } from '../../model/site.ts';
-import { latestUpBy } from './alone.ts';
+import { aloneAtMs, latestUpBy } from './alone.ts';
 import { act, observe, resourceOf, serviceOf, undo } from './changes.ts';
 import type { Journal } from './journal.ts';
 import type { Jobs } from './jobs.ts';
@@ -103,6 +103,7 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
     const { claim: held, runId, epoch } = journal.state();
     if (held?.workflowId !== request.workflowId) throw heldBy();
     if (runId === request.runId) return claimResult(false);
+    checkInTime('nothing new begins here');
     const by = `run ${request.runId}`;
     journal.record({
       r: 'epoch',
@@ -165,6 +166,7 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
     checkOpen(id, position);
     if (nowMs() > untilMs)
       throw refuse('Late', `change ${id} was to be made by ${notAfter}; it is ${now()}: not made`);
+    checkInTime(`change ${id} is not made`);
     if (!journal.state().entries.has(id))
       journal.record({ r: 'intent', id, position, change, found, service, at: now() });
     const by = `coldbackup, ${site.site}/${journal.state().claim?.procedure ?? ''}`;
@@ -295,6 +297,16 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
     const sealed = journal.state().sealed.find((scope) => inScope(position, scope));
     if (sealed !== undefined)
       throw refuse('Closed', `change ${id} comes late: its step (${sealed || 'all'}) is being undone`);
+  }
+
+  /** From the instant on at which this agent brings back alone, nothing more goes down. */
+  function checkInTime(consequence: string): void {
+    const atMs = aloneAtMs(journal.state(), site.limits);
+    if (atMs !== null && nowMs() >= atMs)
+      throw refuse(
+        'Late',
+        `since ${new Date(atMs).toISOString()} the agent of ${host} brings this host back alone: ${consequence}`,
+      );
   }
 
   /** Ends the waiting of changes in flight; what the system still does is waited out by their undo. */

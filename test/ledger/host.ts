@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { aloneStep, type AloneStep } from '../../activities/ledger/alone.ts';
 import { createJobs, type Jobs } from '../../activities/ledger/jobs.ts';
 import { openJournal, type Journal } from '../../activities/ledger/journal.ts';
 import { createLedger } from '../../activities/ledger/ledger.ts';
@@ -21,7 +22,11 @@ export interface TestHost {
   readonly states: Map<string, 'running' | 'stopped'>;
   /** Runs inside each stop, after the intent. */
   duringStop: (signal: AbortSignal) => Promise<void>;
+  /** Runs inside each start. */
+  duringStart: () => Promise<void>;
   nowMs: number;
+  /** What the agent does once by itself at this moment. */
+  alone(): Promise<AloneStep>;
   claim(request?: Partial<ClaimRequest>): Promise<Ref>;
   change(ref: Ref, id: string, more?: Partial<ChangeRequest>): ChangeRequest;
   /** The agent dies and is started again on the same folder. */
@@ -56,6 +61,12 @@ export function openTestHost(folder = mkdtempSync(join(tmpdir(), 'coldbackup-led
       now: () => test.nowMs,
     }),
     duringStop: async () => undefined,
+    duringStart: async () => undefined,
+    alone: () =>
+      aloneStep({
+        ...{ site, host, siteDigest: digest, journal, ledger: test.ledger, now: () => test.nowMs },
+        log: { info: () => undefined, warn: () => undefined },
+      }),
     nowMs: Date.parse('2026-11-21T20:00:00Z'),
     async claim(request = {}) {
       const { journal: id, epoch } = await test.ledger.claim({
@@ -75,6 +86,7 @@ export function openTestHost(folder = mkdtempSync(join(tmpdir(), 'coldbackup-led
       end();
       const next = openTestHost(folder);
       for (const [key, state] of states) next.states.set(key, state);
+      next.nowMs = test.nowMs;
       return next;
     },
     close() {
@@ -97,6 +109,7 @@ export function openTestHost(folder = mkdtempSync(join(tmpdir(), 'coldbackup-led
       letGo: async () => void asked.push('let go'),
       async start() {
         asked.push('start');
+        await test.duringStart();
         states.set(name, 'running');
       },
       instanceOf: async () => '1',
