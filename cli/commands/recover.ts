@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import type { Entry } from '../../model/ledger.ts';
 import { endWith } from '../ending.ts';
 import { changeName } from '../screens/ledger.ts';
@@ -11,8 +11,9 @@ interface RecoverOptions {
   readonly site: string;
   readonly state: string;
   readonly dryRun?: boolean;
+  readonly ifOverdue?: boolean;
   readonly by: string;
-  readonly why: string;
+  readonly why?: string;
   readonly json?: boolean;
 }
 
@@ -28,8 +29,14 @@ export function addRecover(program: Command): void {
     .requiredOption('--site <file>', 'the site file')
     .option('--state <folder>', 'where the agent keeps its journal', '/var/lib/coldbackup')
     .option('--dry-run', 'only say what would be brought back, in this order')
+    .addOption(
+      new Option(
+        '--if-overdue',
+        'only when the agent should have brought back alone (up-by and grace), and is gone, suspended or hung',
+      ).conflicts('dryRun'),
+    )
     .option('--by <name>', 'who decided', whoami())
-    .option('--why <reason>', 'for the journal', 'by hand')
+    .option('--why <reason>', 'for the journal (default: "by hand", or "overdue")')
     .option('--json', 'print the outcome')
     .addHelpText(
       'after',
@@ -39,11 +46,12 @@ export function addRecover(program: Command): void {
 }
 
 async function recover(options: RecoverOptions): Promise<void> {
-  const { host, site: file, state, dryRun = false, by, why, json = false } = options;
+  const { host, site: file, state, dryRun = false, ifOverdue = false, by, json = false } = options;
+  const why = options.why ?? (ifOverdue ? 'overdue' : 'by hand');
   const loaded = await loadForHost(file, host);
   const [{ recoverHost }, { pino }] = await Promise.all([import('../../workers/recover.ts'), import('pino')]);
   const recovered = await recoverHost({
-    ...{ loaded, host, stateFolder: state, dryRun, why },
+    ...{ loaded, host, stateFolder: state, dryRun, ifOverdue, why },
     by: `recover (${by})`,
     logger: pino(
       { level: 'warn' },
@@ -53,8 +61,9 @@ async function recover(options: RecoverOptions): Promise<void> {
       if (!json) print(undoLine(entry, outcome, dryRun));
     },
   });
-  const { held, undone, notBack } = recovered;
+  const { held, undone, notBack, leftAlone } = recovered;
   if (json) printJson(recovered);
+  else if (leftAlone !== undefined) print(`${host}: nothing is done: ${leftAlone}`);
   else if (!held) print(`${host}: free, nothing is held and nothing is to be brought back`);
   else if (dryRun) print(`dry run: ${count(undone.length, 'change')} would be brought back on ${host}`);
   else if (notBack.length === 0)
