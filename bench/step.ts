@@ -177,7 +177,7 @@ function planOf(site: Site): Plan {
     holds: { [host]: Object.keys(site.services).map((name) => `service/${name}`) },
     timing: Object.fromEntries(Object.keys(site.services).map((name) => [name, timing])),
     steps: Object.keys(site.services).map((service, index) => ({
-      ...{ kind: 'stop', id: String(index + 1), label: `stop ${service}` },
+      ...{ kind: 'stop', id: String(index + 1), label: `stop ${service}`, onFailure: 'fail' },
       services: [{ service, hosts: [host], ...timing }],
     })),
   };

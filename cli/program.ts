@@ -1,9 +1,9 @@
 import { Command } from 'commander';
 import { version } from '../workers/version.ts';
-import { addAbort } from './commands/abort.ts';
 import { addAgent } from './commands/agent.ts';
 import { addCheck } from './commands/check.ts';
 import { addControl } from './commands/control.ts';
+import { addDecisions } from './commands/decisions.ts';
 import { addDev } from './commands/dev.ts';
 import { addHosts } from './commands/hosts.ts';
 import { addLedger } from './commands/ledger.ts';
@@ -38,7 +38,7 @@ export function createProgram(): Command {
       addRun,
       addStatus,
       addWatch,
-      addAbort,
+      addDecisions,
       addRuns,
       addPlan,
       addHosts,

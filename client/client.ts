@@ -4,7 +4,7 @@ import type { Progress, Report } from '../model/progress.ts';
 import type { Site } from '../model/site.ts';
 import type { HostAnswer, LedgerAnswer, PlanAnswer } from '../workflows/inspect.ts';
 import type { Decision, ProcedureInput } from '../workflows/messages.ts';
-import { abortRun } from './abort.ts';
+import { decide, type Word, type WordInput } from './decide.ts';
 import { QuestionError } from './errors.ts';
 import { openLink, type ConnectOptions, type Link } from './link.ts';
 import { ask } from './questions.ts';
@@ -88,13 +88,26 @@ export class ColdbackupClient {
     return watchRun(this.#link, run, options);
   }
 
+  /**
+   * An operator's decision about the active run: abort, bringBack, pause, resume, skip, retry, answer, extend (see
+   * workflows/messages.ts for what each does); gives what follows from it. @throws RefusedError with the run's reason.
+   */
+  async decide<W extends Word>(
+    site: string,
+    procedure: string | undefined,
+    word: W,
+    input: WordInput<W>,
+  ): Promise<string> {
+    return decide(this.#link, await this.active(site, procedure), word, input);
+  }
+
   /** Ends the active run and brings all back; gives what is brought back. @throws RefusedError */
-  async abort(
+  abort(
     site: string,
     procedure: string | undefined,
     decision: Pick<Decision, 'by' | 'why'>,
   ): Promise<string> {
-    return abortRun(this.#link, await this.active(site, procedure), decision);
+    return this.decide(site, procedure, 'abort', decision);
   }
 
   /** Running and ended, the newest first. */

@@ -1,6 +1,7 @@
 /** The package: what a script imports. */
 export { ColdbackupClient, type StartOptions } from './client.ts';
 export type { ConnectOptions } from './link.ts';
+export type { Word, WordInput } from './decide.ts';
 export type { RunRef } from './reports.ts';
 export type { ApplyOptions, ScheduleChange } from './schedule-apply.ts';
 export type { FactDifference } from './schedule-facts.ts';
@@ -19,6 +20,6 @@ export {
 export type { CopyProgress, LedgerView } from '../model/activities.ts';
 export type { Manifest, SetRef, SetSummary, Verification } from '../model/manifest.ts';
 export type { Plan } from '../model/plan.ts';
-export type { Check, Outcome, Progress, Report } from '../model/progress.ts';
+export type { Check, DecisionRecord, Outcome, Progress, Question, Report } from '../model/progress.ts';
 export type { Site } from '../model/site.ts';
 export type { HostAnswer, LedgerAnswer, PlanAnswer } from '../workflows/inspect.ts';

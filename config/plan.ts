@@ -8,7 +8,16 @@ import type {
   PlanStop,
   PlanWait,
 } from '../model/plan.ts';
-import type { BackupStep, HostName, Procedure, Site, Step, StopStep, WaitStep } from '../model/site.ts';
+import type {
+  BackupStep,
+  HostName,
+  OnFailure,
+  Procedure,
+  Site,
+  Step,
+  StopStep,
+  WaitStep,
+} from '../model/site.ts';
 import { resolveWindow, WindowError } from '../model/window.ts';
 import type { Window } from '../model/window.ts';
 import type { LoadedSite } from './load.ts';
@@ -39,7 +48,7 @@ export function resolvePlan(loaded: LoadedSite, request: PlanRequest): Plan {
   const procedure = procedureNamed(site, request.procedure);
   const window = windowOf(site, procedure, request);
   assertCovered(site, window);
-  const steps = toPlanSteps({ site, window }, procedure.steps, '');
+  const steps = toPlanSteps({ site, window, onFailure: procedure.onFailure }, procedure.steps, '');
   const all = flatten(steps);
   const holds = holdsOf(all);
   const stores = storesOf(site, all);
@@ -70,6 +79,7 @@ const SERVICE = 'service/';
 interface Context {
   readonly site: Site;
   readonly window: Window;
+  readonly onFailure: OnFailure;
 }
 
 function procedureNamed(site: Site, name: string): Procedure {
@@ -115,6 +125,13 @@ function toPlanSteps(context: Context, steps: readonly Step[], prefix: string): 
 }
 
 function toPlanStep(context: Context, step: Step, id: string): PlanStep {
+  return { ...toPlanKind(context, step, id), onFailure: step.onFailure ?? context.onFailure };
+}
+
+/** A plan step but for what every kind has. */
+type PlanKind = PlanStep extends infer S ? (S extends PlanStep ? Omit<S, 'onFailure'> : never) : never;
+
+function toPlanKind(context: Context, step: Step, id: string): PlanKind {
   switch (step.kind) {
     case 'stop':
       return toPlanStop(context, step, id);
@@ -133,7 +150,7 @@ function toPlanStep(context: Context, step: Step, id: string): PlanStep {
   }
 }
 
-function toPlanStop({ site }: Context, { services }: StopStep, id: string): PlanStop {
+function toPlanStop({ site }: Context, { services }: StopStep, id: string): Omit<PlanStop, 'onFailure'> {
   return {
     kind: 'stop',
     id,
@@ -147,9 +164,16 @@ function toPlanService(site: Site, service: string): PlanService {
   return { service, hosts, stopWithinMs, readyWithinMs };
 }
 
-function toPlanWait({ site, window }: Context, wait: WaitStep, id: string): PlanWait {
+function toPlanWait({ site, window }: Context, wait: WaitStep, id: string): Omit<PlanWait, 'onFailure'> {
   const until = wait.until === undefined ? null : window.deadline(wait.until);
-  const base = { kind: 'wait', id, until, otherwise: wait.otherwise } as const;
+  const { otherwise } = wait;
+  const base = {
+    kind: 'wait',
+    id,
+    until,
+    otherwise:
+      typeof otherwise === 'string' ? otherwise : { ...otherwise, by: window.deadline(otherwise.by) },
+  } as const;
   switch (wait.for.kind) {
     case 'clock': {
       const { at } = wait.for;
@@ -180,7 +204,7 @@ function toPlanWait({ site, window }: Context, wait: WaitStep, id: string): Plan
   }
 }
 
-function toPlanBackup({ site }: Context, step: BackupStep, id: string): PlanBackup {
+function toPlanBackup({ site }: Context, step: BackupStep, id: string): Omit<PlanBackup, 'onFailure'> {
   return {
     kind: 'backup',
     id,

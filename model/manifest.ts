@@ -1,6 +1,7 @@
 import type { Instant } from './plan.ts';
 import type { HostName } from './site.ts';
 import type { Optime } from './ledger.ts';
+import type { DecisionRecord } from './progress.ts';
 
 /** Where a set lies: `<store>/<site>/<procedure>/<set id>/`. */
 export interface SetRef {
@@ -42,10 +43,12 @@ export interface Manifest {
   readonly siteDigest: string;
   readonly startedAt: Instant;
   readonly publishedAt: Instant;
+  /** false: an operator skipped a backup; what is there is whole, but something is missing. */
   readonly complete: boolean;
   readonly artifacts: readonly Artifact[];
   readonly databases: readonly DatabaseRecord[];
   readonly steps: readonly StepRecord[];
+  readonly decisions: readonly DecisionRecord[];
   readonly warnings: readonly string[];
 }
 

@@ -20,8 +20,35 @@ export interface Progress {
   readonly now: readonly NowItem[];
   readonly down: readonly DownService[];
   readonly notBack: readonly NotBack[];
+  /** Who let the run wait before its next step; null: it goes on. */
+  readonly paused: DecisionRecord | null;
+  readonly questions: readonly Question[];
+  readonly decisions: readonly DecisionRecord[];
   readonly warnings: readonly string[];
   readonly report: Report | null;
+}
+
+/** What an operator decided, as manifest and report keep it. */
+export interface DecisionRecord {
+  readonly at: Instant;
+  /** `pause`, `skip`, `extend` … */
+  readonly what: string;
+  /** `2/processing/1`, `up by 2026-11-22T09:00:00.000Z`; absent where there is nothing to say. */
+  readonly detail?: string;
+  readonly by: string;
+  readonly why: string;
+}
+
+/** What the run asks its operators. */
+export interface Question {
+  /** Of the step that asks. */
+  readonly step: string;
+  readonly text: string;
+  readonly answers: readonly string[];
+  readonly since: Instant;
+  /** Then `else` is done. */
+  readonly by: Instant;
+  readonly else: string;
 }
 
 export interface StepProgress extends Omit<StepRecord, 'outcome'> {
@@ -76,6 +103,7 @@ export interface Report {
   readonly notBack: readonly NotBack[];
   readonly sets: readonly { readonly set: SetRef; readonly store: string; readonly sizeBytes: number }[];
   readonly checks: readonly Check[];
+  readonly decisions: readonly DecisionRecord[];
   readonly warnings: readonly string[];
 }
 

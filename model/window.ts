@@ -54,6 +54,12 @@ export function resolveWindow(input: WindowInput): Window {
   return windowFrom(at, night, procedure, notAfter(at, procedure.start));
 }
 
+/** The first such clock time after `now`, or the instant that is given. @throws WindowError */
+export function instantOf(upBy: string, at: { readonly now: Instant; readonly timezone: string }): Instant {
+  const now = Temporal.Instant.from(at.now).toZonedDateTimeISO(at.timezone);
+  return instant(isClockTime(upBy) ? firstAfter(now, upBy) : instantFrom(upBy, now));
+}
+
 /** Seconds by the clock on the wall from one clock time to the next time that the other is shown; 0 for the same. */
 export function secondsBetween(from: ClockTime, to: ClockTime): number {
   return (secondOfDay(to) - secondOfDay(from) + 86_400) % 86_400;

@@ -16,8 +16,9 @@ export async function copyTo(
   wanted: { readonly host: HostName; readonly source: CopySource; readonly artifact: string },
 ): Promise<void> {
   const { host, source, artifact } = wanted;
-  const { site, upBy } = planOf(run);
-  const withinMs = Math.max(shortMs, Date.parse(upBy) - Date.now());
+  // The run itself ends it in time for up-by, which operators may extend.
+  const { site, hardLimit } = planOf(run);
+  const withinMs = Math.max(shortMs, Date.parse(hardLimit) - Date.now());
   await together(
     target.to.map((store) => async () => {
       const position = `${target.scope}/copy/${artifact}/${store}`;
@@ -30,7 +31,7 @@ export async function copyTo(
       try {
         const { copy } = agent(site, host, { summary: `copy ${artifact}`, withinMs, copy: true });
         const input = { ref: refOf(run, host), id: `${position}@${host}`, position, set: setRefOf(run) };
-        run.artifacts.push(await copy({ ...input, store, artifact, source }));
+        target.artifacts.push(await copy({ ...input, store, artifact, source }));
       } finally {
         done();
       }

@@ -1,4 +1,4 @@
-import { CancellationScope, log, sleep, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, log, workflowInfo } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
 import {
   undoOrder,
@@ -11,6 +11,7 @@ import {
 import type { NotBack } from '../model/progress.ts';
 import type { HostName } from '../model/site.ts';
 import { agent } from './agents.ts';
+import { sleepUntil } from './clock.ts';
 import { messageOf } from './failures.ts';
 import { nowInstant, planOf, showNow, type Run } from './run.ts';
 import { hostsOf, nameOf, placeOf, undoOnce, undoWithinMs } from './undo.ts';
@@ -88,20 +89,31 @@ export function bringBack(run: Run, why: string): Promise<void> {
     for (let round = 0; hosts.length > 0; round++) {
       if (round > 0) {
         if (Date.now() > Date.parse(planOf(run).hardLimit)) return;
-        const done = showNow(run, 'undo', {
-          step: 'bring-back',
-          text: `round ${round + 1} for ${hosts.join(', ')}`,
-          until: planOf(run).hardLimit,
-          then: 'the journals keep the rest',
-        });
-        await sleep(Math.min(firstPauseMs * 2 ** (round - 1), longestPauseMs), {
-          summary: `bring-back: pause before round ${round + 1}`,
-        });
-        done();
+        await beforeRound(run, round, hosts);
       }
       hosts = await bringBackOnce(run, hosts, why);
     }
   });
+}
+
+/** Longer from round to round; an operator who has mended something need not wait for it. */
+async function beforeRound(run: Run, round: number, hosts: readonly HostName[]): Promise<void> {
+  const done = showNow(run, 'undo', {
+    step: 'bring-back',
+    text: `round ${round + 1} for ${hosts.join(', ')}`,
+    until: planOf(run).hardLimit,
+    then: 'the journals keep the rest',
+  });
+  const pauseMs = Math.min(firstPauseMs * 2 ** (round - 1), longestPauseMs);
+  const end = new Date(Date.now() + pauseMs).toISOString();
+  run.bringBackPause = true;
+  await sleepUntil(
+    () => end,
+    () => `bring-back: pause before round ${round + 1}`,
+    () => !run.bringBackPause,
+  );
+  run.bringBackPause = false;
+  done();
 }
 
 /** One round; returns the hosts that are still to be brought back. */

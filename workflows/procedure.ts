@@ -10,18 +10,20 @@ import {
   condition,
   isCancellation,
   setHandler,
-  sleep,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Outcome, Report } from '../model/progress.ts';
 import { control } from './agents.ts';
 import { claim } from './claim.ts';
-import { abortUpdate, planQuery, progressQuery, type Decision, type ProcedureInput } from './messages.ts';
+import { sleepUntil } from './clock.ts';
+import { obeyOperators } from './decisions.ts';
+import { planQuery, progressQuery, type ProcedureInput } from './messages.ts';
 import { bringBack, messageOf } from './ledger.ts';
 import { preflight } from './preflight.ts';
 import { publish } from './publish.ts';
 import {
   enter,
+  latestOf,
   nowInstant,
   openRun,
   planOf,
@@ -29,19 +31,19 @@ import {
   setPlan,
   setRefOf,
   showNow,
+  skippedBackups,
   stepRecords,
   type Run,
 } from './run.ts';
 import { runSteps } from './steps.ts';
 
-/** For a procedure that restarts when done: bringing back begins this long before up-by at the latest. */
-const bringBackMs = 15 * 60_000;
-
 /** One night: everything in order, and everything back. */
 export async function procedure(input: ProcedureInput): Promise<Report> {
   const run = openRun(input);
   const forward = new CancellationScope();
-  listen(run, forward);
+  setHandler(progressQuery, () => progressOf(run));
+  setHandler(planQuery, () => run.plan);
+  obeyOperators(run, forward);
 
   const failure = await attempt(run, forward, [
     () => resolve(run),
@@ -55,7 +57,7 @@ export async function procedure(input: ProcedureInput): Promise<Report> {
     failure === null ? await attempt(run, forward, [() => inPhase(run, 'restart-wait', restartTime)]) : null;
   await inPhase(run, 'bring-back', () => bringBack(run, failure?.reason ?? 'the night is over'));
   enter(run, 'finish');
-  return close(run, failure ?? (await published) ?? waited);
+  return close(run, failure ?? (await published) ?? waited ?? skippedOf(run));
 }
 
 interface Failure {
@@ -107,27 +109,26 @@ async function inPhase(run: Run, phase: Run['phase'], work: (run: Run) => Promis
 
 /** Bringing back begins in time, whatever is still being waited for or copied. */
 async function withinTime(run: Run): Promise<void> {
-  const { restartAt, upBy, steps } = planOf(run);
-  const latest = restartAt ?? new Date(Date.parse(upBy) - bringBackMs).toISOString();
   const timer = new CancellationScope();
   const work = new CancellationScope();
   const clockState = { late: false };
   const clock = timer
     .run(async () => {
-      await sleep(Math.max(0, Date.parse(latest) - Date.now()), {
-        summary: `bringing back begins at ${latest}`,
-      });
+      await sleepUntil(
+        () => latestOf(run),
+        (latest) => `bringing back begins at ${latest}`,
+      );
       clockState.late = true;
       work.cancel();
     })
     // A cancel of the run rejects it before anybody waits for it: an unhandled rejection fails the workflow task.
     .catch(() => undefined);
   try {
-    await work.run(() => runSteps(run, steps));
+    await work.run(() => runSteps(run, planOf(run).steps));
   } catch (error) {
-    if (clockState.late)
+    if (clockState.late && isCancellation(error))
       throw ApplicationFailure.nonRetryable(
-        `the steps were not done when bringing back had to begin (${latest})`,
+        `the steps were not done when bringing back had to begin (${latestOf(run)})`,
         'Incomplete',
       );
     throw error;
@@ -138,17 +139,18 @@ async function withinTime(run: Run): Promise<void> {
 }
 
 async function restartTime(run: Run): Promise<void> {
-  const { restartAt } = planOf(run);
-  if (restartAt === null) return;
+  if (run.deadline.restartAt === null) return;
   const done = showNow(run, 'restart', {
     step: 'restart',
     text: 'all steps done; services stay down',
-    until: restartAt,
+    until: run.deadline.restartAt,
     then: 'all is brought back',
   });
-  await sleep(Math.max(0, Date.parse(restartAt) - Date.now()), {
-    summary: `restart at ${restartAt}`,
-  }).finally(done);
+  await sleepUntil(
+    () => latestOf(run),
+    (at) => `restart at ${at}`,
+    () => run.early,
+  ).finally(done);
 }
 
 /** Nothing escapes: whatever fails, bringing back comes next. */
@@ -163,7 +165,7 @@ async function attempt(
     });
     return null;
   } catch (error) {
-    return { outcome: outcomeOf(run, error), reason: aborts.get(run) ?? reasonOf(error) };
+    return run.end ?? { outcome: outcomeOf(run, error), reason: reasonOf(error) };
   }
 }
 
@@ -183,6 +185,16 @@ async function beside(work: Promise<void>): Promise<Failure | null> {
   }
 }
 
+/** All is well but for what operators left out. */
+function skippedOf(run: Run): Failure | null {
+  const steps = skippedBackups(run);
+  if (steps.length === 0) return null;
+  return {
+    outcome: 'incomplete',
+    reason: `skipped: ${steps.map(({ id, label, detail }) => `${id} ${label} (${detail ?? ''})`).join('; ')}`,
+  };
+}
+
 function outcomeOf(run: Run, error: unknown): Outcome {
   if (isCancellation(error)) return 'cancelled';
   const type = failureType(error);
@@ -194,31 +206,6 @@ function outcomeOf(run: Run, error: unknown): Outcome {
 function failureType(error: unknown): string | null {
   const cause = error instanceof Error && error.cause instanceof ApplicationFailure ? error.cause : error;
   return cause instanceof ApplicationFailure ? (cause.type ?? null) : null;
-}
-
-const aborts = new WeakMap<Run, string>();
-
-function listen(run: Run, forward: CancellationScope): void {
-  setHandler(progressQuery, () => progressOf(run));
-  setHandler(planQuery, () => run.plan);
-  setHandler(
-    abortUpdate,
-    ({ by, why }: Decision) => {
-      aborts.set(run, `aborted by ${by}: ${why}`);
-      forward.cancel();
-      return `${run.down.size} services are brought back`;
-    },
-    { validator: (decision: Decision) => validate(run, decision) },
-  );
-}
-
-/** A wrong or late word is refused with the reason, and leaves no trace. */
-function validate(run: Run, { by, why, sentAt, validForMs }: Decision): void {
-  if (by.trim() === '' || why.trim() === '') throw new Error('say who (by) and why');
-  if (Date.now() > Date.parse(sentAt) + validForMs)
-    throw new Error(`sent at ${sentAt}, and only good for ${validForMs} ms: send it again`);
-  if (run.phase === 'bring-back' || run.phase === 'finish')
-    throw new Error('all is being brought back already');
 }
 
 async function close(run: Run, failure: Failure | null): Promise<Report> {
@@ -237,6 +224,7 @@ async function close(run: Run, failure: Failure | null): Promise<Report> {
     notBack: run.notBack,
     sets: run.sets,
     checks: run.checks,
+    decisions: run.decisions,
     warnings: run.warnings,
   };
   run.report = report;
@@ -246,8 +234,8 @@ async function close(run: Run, failure: Failure | null): Promise<Report> {
   enter(run, 'ended');
   await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
   if (outcome === 'complete') return report;
-  if (outcome === 'cancelled' && !aborts.has(run))
-    throw new CancelledFailure(report.reason ?? 'cancelled', [report]);
+  // Its details get lost on the way (SDK 1.24): the report is found in what was written last.
+  if (outcome === 'cancelled' && run.end === null) throw new CancelledFailure(report.reason ?? 'cancelled');
   throw ApplicationFailure.create({
     message: describe(run, report),
     type: outcome,

@@ -3,7 +3,7 @@ import type { Manifest, SetRef } from '../model/manifest.ts';
 import { copyingHosts, type Plan } from '../model/plan.ts';
 import type { HostName } from '../model/site.ts';
 import { agent } from './agents.ts';
-import { nowInstant, planOf, setRefOf, showNow, stepRecords, type Run } from './run.ts';
+import { nowInstant, planOf, setRefOf, showNow, skippedBackups, stepRecords, type Run } from './run.ts';
 
 const shortMs = 5 * 60_000;
 const version = '0.1.0';
@@ -83,10 +83,11 @@ function manifestOf(run: Run, store: string): Manifest {
     siteDigest,
     startedAt: run.startedAt,
     publishedAt: nowInstant(),
-    complete: true,
+    complete: skippedBackups(run).length === 0,
     artifacts: run.artifacts.filter((artifact) => artifact.store === store),
     databases: run.databases,
     steps: stepRecords(run),
+    decisions: run.decisions,
     warnings: run.warnings,
   };
 }

@@ -1,15 +1,23 @@
-import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import {
+  setCurrentDetails,
+  upsertSearchAttributes,
+  workflowInfo,
+  type CancellationScope,
+} from '@temporalio/workflow';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import type { Ref } from '../model/ledger.ts';
 import type { Artifact, DatabaseRecord, SetRef, StepRecord } from '../model/manifest.ts';
 import type { Instant, Plan, PlanStep } from '../model/plan.ts';
 import type {
   Check,
+  DecisionRecord,
   DownService,
   NotBack,
   NowItem,
+  Outcome,
   Phase,
   Progress,
+  Question,
   Report,
   ServiceDowntime,
 } from '../model/progress.ts';
@@ -37,7 +45,27 @@ export interface Run {
   readonly sets: Report['sets'][number][];
   checks: readonly Check[];
   readonly warnings: string[];
+  /** As the plan has them, until an operator extends them. */
+  deadline: Pick<Plan, 'restartAt' | 'upBy'>;
+  readonly decisions: DecisionRecord[];
+  paused: DecisionRecord | null;
+  readonly questions: Map<string, OpenQuestion>;
+  /** Steps that an operator gave up, also such as are still to come. */
+  readonly skips: Set<string>;
+  /** To end a step that runs. */
+  readonly running: Map<string, CancellationScope>;
+  /** Bringing back waits before its next round: may be cut short. */
+  bringBackPause: boolean;
+  /** All steps are done, and restart.at is not waited for. */
+  early: boolean;
+  /** How the run ends by an operator's word. */
+  end: { readonly outcome: Outcome; readonly reason: string } | null;
   report: Report | null;
+}
+
+export interface OpenQuestion {
+  readonly question: Question;
+  answer: string | null;
 }
 
 export interface StepState {
@@ -69,6 +97,15 @@ export function openRun(input: ProcedureInput): Run {
     sets: [],
     checks: [],
     warnings: [],
+    deadline: { restartAt: null, upBy: '' },
+    decisions: [],
+    paused: null,
+    questions: new Map(),
+    skips: new Set(),
+    running: new Map(),
+    bringBackPause: false,
+    early: false,
+    end: null,
     report: null,
   };
 }
@@ -82,8 +119,17 @@ export function planOf(run: Run): Plan {
   return run.plan;
 }
 
+/** For a procedure that restarts when done: bringing back begins this long before up-by at the latest. */
+const bringBackMs = 15 * 60_000;
+
+/** When bringing back begins at the latest, whatever is still being waited for or copied. */
+export function latestOf({ deadline: { restartAt, upBy } }: Run): Instant {
+  return restartAt ?? new Date(Date.parse(upBy) - bringBackMs).toISOString();
+}
+
 export function setPlan(run: Run, plan: Plan): void {
   run.plan = plan;
+  run.deadline = { restartAt: plan.restartAt, upBy: plan.upBy };
   run.warnings.push(...plan.warnings);
   const add = (steps: readonly PlanStep[], depth: number): void => {
     for (const step of steps) {
@@ -136,8 +182,8 @@ export function progressOf(run: Run): Progress {
     since: run.startedAt,
     timezone: plan?.timezone ?? null,
     night: plan?.night ?? null,
-    restartAt: plan?.restartAt ?? null,
-    upBy: plan?.upBy ?? null,
+    restartAt: run.deadline.restartAt,
+    upBy: plan === null ? null : run.deadline.upBy,
     steps: [...run.steps.values()].map(({ step, depth, outcome, ...rest }) => ({
       ...rest,
       id: step.id,
@@ -148,6 +194,9 @@ export function progressOf(run: Run): Progress {
     now: [...run.now.values()],
     down: [...run.down.values()],
     notBack: run.notBack,
+    paused: run.paused,
+    questions: [...run.questions.values()].map(({ question }) => question),
+    decisions: run.decisions,
     warnings: run.warnings,
     report: run.report,
   };
@@ -164,13 +213,23 @@ export function stepRecords(run: Run): readonly StepRecord[] {
   }));
 }
 
+/** What the set lacks. */
+export function skippedBackups(run: Run): readonly StepRecord[] {
+  return stepRecords(run).filter(
+    ({ id, outcome }) => outcome === 'skipped' && run.steps.get(id)?.step.kind === 'backup',
+  );
+}
+
 /** Markdown for the details page of the Temporal UI. */
-function tell(run: Run): void {
+export function tell(run: Run): void {
   const now = [...run.now.values()].map(
     ({ step, text, until, then }) =>
       `- **${step}** ${text}${until === null ? '' : ` until ${until}`}${then === null ? '' : `, then ${then}`}`,
   );
-  const plan = run.plan === null ? '' : ` · up by ${run.plan.upBy}`;
+  const plan =
+    run.plan === null
+      ? ''
+      : ` · up by ${run.deadline.upBy}${run.paused === null ? '' : ` · paused by ${run.paused.by}`}`;
   setCurrentDetails(
     [
       `**${run.input.site}/${run.input.procedure}** ${run.phase}${plan}`,

@@ -1,6 +1,11 @@
+import { ApplicationFailure } from '@temporalio/common';
+import { CancellationScope, isCancellation } from '@temporalio/workflow';
+import { inScope } from '../model/ledger.ts';
 import type { PlanStep } from '../model/plan.ts';
-import { messageOf } from './ledger.ts';
-import { nowInstant, type Run } from './run.ts';
+import { whilePaused } from './decisions.ts';
+import { messageOf } from './failures.ts';
+import { ask, nothing } from './questions.ts';
+import { latestOf, nowInstant, type Run } from './run.ts';
 import { backup } from './steps/backup.ts';
 import { parallel } from './steps/parallel.ts';
 import { stop } from './steps/stop.ts';
@@ -8,12 +13,17 @@ import { wait } from './steps/wait.ts';
 
 /** What a step says of itself when it is over; nothing: done. */
 export interface StepResult {
-  readonly outcome: 'done' | 'gave-up';
+  readonly outcome: 'done' | 'gave-up' | 'skipped';
   readonly detail?: string;
 }
 
 type Handlers = {
-  readonly [K in PlanStep['kind']]: (run: Run, step: Extract<PlanStep, { kind: K }>) => Promise<StepResult>;
+  /** `attempt` counts from 1: an operator may have a step that failed done again. */
+  readonly [K in PlanStep['kind']]: (
+    run: Run,
+    step: Extract<PlanStep, { kind: K }>,
+    attempt: number,
+  ) => Promise<StepResult>;
 };
 
 const handlers: Handlers = { stop, wait, parallel, backup };
@@ -24,20 +34,87 @@ export async function runSteps(run: Run, steps: readonly PlanStep[]): Promise<vo
 }
 
 async function runStep(run: Run, step: PlanStep): Promise<void> {
+  await whilePaused(run);
   const state = run.steps.get(step.id);
   if (state === undefined) throw new Error(`step ${step.id} is not in the plan`);
-  state.outcome = 'running';
   state.startedAt = nowInstant();
   try {
-    const handler = handlers[step.kind] as (run: Run, step: PlanStep) => Promise<StepResult>;
-    const { outcome, detail } = await handler(run, step);
+    state.outcome = 'running';
+    const { outcome, detail } = isSkipped(run, step) ? skipped(run, step) : await doStep(run, step);
     state.outcome = outcome;
     if (detail !== undefined) state.detail = detail;
   } catch (error) {
-    state.outcome = 'failed';
+    state.outcome = isCancellation(error) && isSkipped(run, step) ? 'skipped' : 'failed';
     state.detail = messageOf(error);
     throw error;
   } finally {
     state.endedAt = nowInstant();
   }
+}
+
+/** Once; and where failures are asked about, as often as operators say so. */
+async function doStep(run: Run, step: PlanStep): Promise<StepResult> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const result = await inOwnScope(run, step, attempt);
+      return result.outcome === 'gave-up' && isSkipped(run, step) ? skipped(run, step) : result;
+    } catch (error) {
+      // Where something could not be undone nothing further is changed, whatever anybody decides.
+      if (isFinal(error)) throw error;
+      if (run.skips.has(step.id)) return skipped(run, step);
+      if (isCancellation(error) || step.onFailure !== 'ask' || step.kind === 'parallel') throw error;
+      const answer = await askAbout(run, step, error);
+      if (answer === 'skip') return skipped(run, step);
+      if (answer !== 'retry') throw error;
+    }
+  }
+}
+
+async function inOwnScope(run: Run, step: PlanStep, attempt: number): Promise<StepResult> {
+  const handler = handlers[step.kind] as (run: Run, step: PlanStep, attempt: number) => Promise<StepResult>;
+  const scope = new CancellationScope();
+  run.running.set(step.id, scope);
+  try {
+    return await scope.run(() => handler(run, step, attempt));
+  } finally {
+    run.running.delete(step.id);
+  }
+}
+
+/** Nobody answers in time: it has failed, as it would have without asking. */
+async function askAbout(run: Run, step: PlanStep, error: unknown): Promise<string> {
+  try {
+    const result = await ask(
+      run,
+      {
+        step: step.id,
+        text: `step ${step.id} (${step.label}) failed: ${messageOf(error)}`,
+        answers: ['retry', 'skip', 'fail'],
+        by: latestOf(run),
+        else: 'fail: all is brought back',
+      },
+      nothing,
+    );
+    return 'answer' in result ? result.answer : 'fail';
+  } catch {
+    return 'fail';
+  }
+}
+
+/** By itself, or with the step that it is part of. */
+function isSkipped(run: Run, { id }: PlanStep): boolean {
+  return [...run.skips].some((skip) => inScope(id, skip));
+}
+
+function skipped(run: Run, { id }: PlanStep): StepResult {
+  const decision = run.decisions.findLast(({ what, detail }) => what !== 'retry' && detail?.startsWith(id));
+  return {
+    outcome: 'skipped',
+    detail:
+      decision === undefined ? 'with the step that it is part of' : `by ${decision.by}: ${decision.why}`,
+  };
+}
+
+function isFinal(error: unknown): boolean {
+  return error instanceof ApplicationFailure && error.type === 'ScopeOpen';
 }

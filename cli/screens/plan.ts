@@ -30,7 +30,12 @@ function stepRows(step: PlanStep, clock: Clock, indent: string): readonly string
 
 function untilWords(step: PlanStep, clock: Clock): string {
   if (step.kind !== 'wait' || step.until === null) return '';
-  return `until ${clockTime(step.until, clock)}, then ${step.otherwise}`;
+  const { otherwise } = step;
+  const then =
+    typeof otherwise === 'string'
+      ? otherwise
+      : `ask "${otherwise.ask}" until ${clockTime(otherwise.by, clock)}, else ${otherwise.else}`;
+  return `until ${clockTime(step.until, clock)}, then ${then}`;
 }
 
 /** The longest that bringing back what is down may take: one service after the other. */

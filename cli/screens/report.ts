@@ -1,7 +1,17 @@
 import type { StepRecord } from '../../model/manifest.ts';
-import type { Outcome, Report } from '../../model/progress.ts';
+import type { DecisionRecord, Outcome, Report } from '../../model/progress.ts';
 import { checksTable } from './checks.ts';
-import { bytes, clockTime, columns, exactly, indented, plain, type Paint } from './text.ts';
+import {
+  bytes,
+  clockTime,
+  columns,
+  exactly,
+  indented,
+  plain,
+  withClockTimes,
+  type Clock,
+  type Paint,
+} from './text.ts';
 
 /**
  * How a run ended: each step and how long it took, each service and how long it was down, the set and its size.
@@ -9,7 +19,7 @@ import { bytes, clockTime, columns, exactly, indented, plain, type Paint } from 
  */
 export function reportScreen(report: Report, localTimezone: string, paint: Paint = plain): string {
   const timezone = report.timezone ?? localTimezone;
-  const { outcome, checks, steps, services, sets, notBack, warnings } = report;
+  const { outcome, checks, steps, services, sets, decisions, notBack, warnings } = report;
   const nothingDone = outcome === 'no-go' || outcome === 'already-ran';
   const notGo = checks.filter(({ verdict }) => verdict !== 'go');
   return [
@@ -20,6 +30,7 @@ export function reportScreen(report: Report, localTimezone: string, paint: Paint
     ...(nothingDone ? [] : [stepsTable(steps)]),
     ...(services.length > 0 ? [servicesTable(report)] : []),
     ...(sets.length > 0 ? [setsTable(report)] : []),
+    ...(decisions.length > 0 ? [decisionsTable(decisions, { timezone, now: report.endedAt })] : []),
     ...(notBack.length > 0 ? [notBackText(report, paint)] : []),
     ...(warnings.length > 0 ? [warnings.map((warning) => paint.yellow(`note   ${warning}`)).join('\n')] : []),
   ].join('\n\n');
@@ -69,6 +80,19 @@ function servicesTable({ services }: Report): string {
     ...services.map(({ service, host, downMs, found }) => [
       ...[service, host, found === 'stopped' ? '-' : exactly(downMs)],
       found === 'stopped' ? 'stopped, left stopped' : 'running',
+    ]),
+  ]);
+}
+
+/** Who decided what, and why; as instants where no clock is given. */
+export function decisionsTable(decisions: readonly DecisionRecord[], clock?: Clock): string {
+  return columns([
+    ['decided', 'what', 'by', 'why'],
+    ...decisions.map(({ at, what, detail, by, why }) => [
+      clock === undefined ? at : clockTime(at, clock),
+      `${what}${detail === undefined ? '' : ` ${clock === undefined ? detail : withClockTimes(detail, clock)}`}`,
+      by,
+      why,
     ]),
   ]);
 }

@@ -1,22 +1,30 @@
 import type { Manifest, SetSummary, Verification } from '../../model/manifest.ts';
+import { decisionsTable } from './report.ts';
 import { bytes, columns, count, exactly, plain, type Paint } from './text.ts';
 
 export function setsScreen(sets: readonly SetSummary[]): string {
   if (sets.length === 0) return 'no sets';
   return columns([
     ['set', 'procedure', 'night', 'store', 'size', 'artifacts'],
-    ...sets.map(({ set, format, night, store, sizeBytes, artifacts }) =>
+    ...sets.map(({ set, format, night, store, sizeBytes, artifacts, complete }) =>
       format === 1
-        ? [set.id, set.procedure, night, store, bytes(sizeBytes), String(artifacts)]
+        ? [
+            set.id,
+            set.procedure,
+            night,
+            store,
+            bytes(sizeBytes),
+            complete ? String(artifacts) : `${artifacts}, incomplete`,
+          ]
         : [set.id, set.procedure, night, store, '', `format ${format}: made by a later version`],
     ),
   ]);
 }
 
 export function setScreen(manifest: Manifest, paint: Paint = plain): string {
-  const { set, night, startedAt, publishedAt, artifacts, steps, warnings } = manifest;
+  const { set, night, startedAt, publishedAt, artifacts, steps, decisions, warnings, complete } = manifest;
   return [
-    `${paint.bold(set.id)}   ${set.site}/${set.procedure} · night ${night} · published ${publishedAt}`,
+    `${paint.bold(set.id)}   ${set.site}/${set.procedure} · night ${night} · published ${publishedAt}${complete ? '' : ' · incomplete'}`,
     columns([
       ['artifact', 'host', 'size', 'content', 'files', 'sha256'],
       ...artifacts.map(({ name, host, sizeBytes, contentBytes, files, sha256 }) => [
@@ -25,6 +33,7 @@ export function setScreen(manifest: Manifest, paint: Paint = plain): string {
     ]),
     `${count(artifacts.length, 'artifact')}, ${bytes(artifacts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))}; ` +
       `${count(steps.length, 'step')}; published ${exactly(Date.parse(publishedAt) - Date.parse(startedAt))} after the start`,
+    ...(decisions.length > 0 ? [decisionsTable(decisions)] : []),
     ...warnings.map((warning) => `note   ${warning}`),
   ].join('\n\n');
 }

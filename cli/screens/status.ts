@@ -21,7 +21,7 @@ export function statusScreen(progress: Progress, moment: Moment): string {
     headerLine(progress, moment),
     ...nowLines(progress, moment),
     ...downLines(progress, moment),
-    doLine(progress, moment),
+    ...doLines(progress, moment),
     ...progress.warnings.map((warning) => `note   ${warning}`),
   ].join('\n');
 }
@@ -114,6 +114,32 @@ function withWhatWasSeen(items: readonly NowItem[], waits: readonly WaitSeen[]):
     const [wait] = index === -1 ? [] : left.splice(index, 1);
     return wait === undefined ? item : { ...item, text: `${item.text} (${wait.last} now)` };
   });
+}
+
+/** What can be done about it, the command whole, to be copied. */
+function doLines(progress: Progress, moment: Moment): readonly string[] {
+  const { site, phase, paused, questions, report, down } = progress;
+  if (report !== null || phase === 'finish') return [doLine(progress, moment)];
+  const why = '--why "…"';
+  const step = (id: string) => (questions.length > 1 ? ` --step ${id}` : '');
+  const more = [
+    ...questions.map(
+      (one) => `coldbackup answer ${site} ${one.answers.join('|')}${step(one.step)} ${why}   (${one.text})`,
+    ),
+    ...(paused === null
+      ? []
+      : [`coldbackup resume ${site} ${why}   (paused by ${paused.by}: ${paused.why})`]),
+    ...(phase === 'restart-wait'
+      ? [
+          `coldbackup bring-back ${site} ${why}   (restarts ${count(down.length, 'service')} now, the set stays)`,
+        ]
+      : []),
+    ...(phase === 'bring-back' && progress.now.some(({ text }) => text.startsWith('round '))
+      ? [`coldbackup retry ${site} ${why}   (tries again now)`]
+      : []),
+  ];
+  const last = doLine(progress, moment);
+  return more.length === 0 ? [last] : [...labelled('do', more), last.replace(/^do {5}/, '       ')];
 }
 
 function doLine({ site, phase, down, notBack, report }: Progress, { bringBackMs }: Moment): string {

@@ -75,6 +75,8 @@ function waitRules(wait: WaitStep, { start, restart, upBy }: Procedure, path: Pa
         hint: `choose a time between the start of the procedure and ${end.at}`,
       },
     ];
+  const unanswerable = askRules(wait, deadline, { start, end, upBy }, path);
+  if (unanswerable.length > 0) return unanswerable;
   if (wait.for.kind !== 'job' || start === undefined) return [];
   const { beganAfter } = wait.for;
   return secondsBetween(start.at, beganAfter) < secondsBetween(start.at, deadline)
@@ -83,6 +85,31 @@ function waitRules(wait: WaitStep, { start, restart, upBy }: Procedure, path: Pa
         {
           path: [...path, 'began-after'],
           message: `began-after ${beganAfter} is not before until ${deadline}: the job could not end in time`,
+        },
+      ];
+}
+
+/** A question is open from `until` on, and has to be answered before bringing back begins. */
+function askRules(
+  { otherwise }: WaitStep,
+  until: ClockTime,
+  { start, end, upBy }: { start: Procedure['start']; end: ReturnType<typeof endOf>; upBy: ClockTime },
+  path: Path,
+): readonly Finding[] {
+  if (typeof otherwise === 'string') return [];
+  const { by } = otherwise;
+  const isBetween =
+    start === undefined
+      ? by !== until && secondsBetween(until, by) <= secondsBetween(until, upBy)
+      : secondsBetween(start.at, until) < secondsBetween(start.at, by) &&
+        secondsBetween(start.at, by) <= secondsBetween(start.at, end.at);
+  return isBetween
+    ? []
+    : [
+        {
+          path: [...path, 'otherwise', 'by'],
+          message: `by ${by} is not between until ${until} and ${end.key} ${end.at}`,
+          hint: 'operators answer after until, and before bringing back begins',
         },
       ];
 }

@@ -3,7 +3,7 @@ import type { Procedure, Retention, Start, Weekday } from '../../model/site.ts';
 import { defined, distinct, expected, list, oneOf, strict, text } from './expect.ts';
 import type { Known } from './reference.ts';
 import { clockTime, date } from './scalars.ts';
-import { stepSchema } from './step.ts';
+import { onFailure, stepSchema } from './step.ts';
 
 const WEEKDAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const satisfies readonly Weekday[];
 
@@ -19,6 +19,11 @@ export function procedureSchema(known: Known) {
     steps: list(stepSchema(known), 'steps').describe(
       'What is done, in this order; what was stopped comes back by itself.',
     ),
+    'on-failure': onFailure
+      .exactOptional()
+      .describe(
+        'What a step that fails does. fail (default): all is brought back. ask: operators may retry it, skip it or let it fail, until bringing back has to begin.',
+      ),
     keep: keep
       .exactOptional()
       .describe('Which sets of this procedure stay in its stores. Left out: all of them.'),
@@ -26,6 +31,7 @@ export function procedureSchema(known: Known) {
     restart: raw.restart ?? { kind: 'when-done' },
     upBy: raw['up-by'],
     steps: raw.steps,
+    onFailure: raw['on-failure'] ?? 'fail',
     ...defined({ start: raw.start, keep: raw.keep }),
   }));
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { runCommand } from '../../activities/system/command.ts';
 import type { Cleanup } from '../support/processes.ts';
@@ -17,6 +17,11 @@ export interface MiniSite {
   /** The next start of it fails, and each one after, until it is mended. */
   breakService(name: string): void;
   mendService(name: string): void;
+  /** By hand, as an operator would. */
+  stopService(name: string): Promise<void>;
+  startService(name: string): Promise<void>;
+  /** How often each was started, ever. */
+  starts(): Readonly<Record<string, number>>;
 }
 
 const control = resolve('demo/services/servicectl');
@@ -59,6 +64,16 @@ export async function createMiniSite(cleanup: Cleanup): Promise<MiniSite> {
     },
     breakService: (name) => writeFileSync(join(place(name), 'run'), 'exit 7\n'),
     mendService: (name) => writeFileSync(join(place(name), 'run'), program(join(folder, 'data', name))),
+    stopService: async (name) => void (await runCommand([control, 'stop', place(name)])),
+    startService: async (name) =>
+      void (await runCommand([control, 'start', place(name)], { leavesDaemon: true })),
+    starts: () =>
+      Object.fromEntries(
+        Object.keys(services).map((name) => {
+          const count = join(place(name), 'instance');
+          return [name, existsSync(count) ? Number(readFileSync(count, 'utf8')) : 0];
+        }),
+      ),
   };
 }
 
@@ -68,6 +83,7 @@ function program(file: string): string {
 
 function siteFile(folder: string, busy: string, place: (name: string) => string): string {
   const clock = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString().slice(11, 16);
+  const soon = new Date(Date.now() + 45_000).toISOString().slice(11, 19);
   return `
 site: mini
 timezone: UTC
@@ -101,6 +117,19 @@ procedures:
       - stop: [worker, archive]
       - backup: { databases: [tree], method: cold, to: [vault] }
     keep: { last: 3 }
+  # Asks its operators, soon after the site was made.
+  asking:
+    up-by: "${clock(10)}"
+    on-failure: ask
+    steps:
+      - stop: [web]
+      - wait:
+          count: busy
+          reaches: 0
+          until: "${soon}"
+          otherwise: { ask: "Go on while it is busy?", by: "${clock(9)}", else: fail }
+      - stop: [worker, archive]
+      - backup: { databases: [tree], method: cold, to: [vault] }
   # These two hold one host each: they can run at once.
   left:
     up-by: "${clock(10)}"

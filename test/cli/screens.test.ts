@@ -37,6 +37,7 @@ const report: Report = {
     { service: 'logbook', host: 'app-1', downMs: 0, found: 'stopped' },
   ],
   notBack: [],
+  decisions: [],
   sets: [{ set, store: 'vault', sizeBytes: 1_234_567_890 }],
   checks: [],
   warnings: ['app-1: logbook: found stopped'],
@@ -78,6 +79,7 @@ describe('the closing table', () => {
           reason: 'no-go: app-1: agent: no answer',
           services: [],
           sets: [],
+          decisions: [],
           warnings: [],
         },
         checks: [
@@ -112,6 +114,7 @@ describe('the closing table', () => {
           sets: [],
         },
         notBack: [{ id: '1/0', what: 'stop metadata', host: 'app-2', why: 'not ready within 3 min' }],
+        decisions: [],
         warnings: [],
       },
       'UTC',
@@ -139,11 +142,12 @@ test('the plan has each step with its deadline, and the go/no-go table with the 
     upBy: '2026-11-22T07:30:00.000Z',
     hardLimit: '2026-11-22T09:30:00.000Z',
     steps: [
-      { id: '1', label: 'stop a', kind: 'stop', services: [] },
+      { id: '1', label: 'stop a', kind: 'stop', services: [], onFailure: 'fail' },
       {
         id: '2',
         label: 'at the same time: b',
         kind: 'parallel',
+        onFailure: 'fail',
         branches: [
           {
             name: 'b',
@@ -152,6 +156,7 @@ test('the plan has each step with its deadline, and the go/no-go table with the 
                 id: '2/b/1',
                 label: 'wait for c = 0',
                 kind: 'wait',
+                onFailure: 'fail',
                 for: { kind: 'count', count: 'c', host: 'app-1', reaches: 0 },
                 until: '2026-11-22T02:00:00.000Z',
                 otherwise: 'fail',
@@ -319,6 +324,7 @@ describe('sets', () => {
       ],
       databases: [],
       steps: report.steps,
+      decisions: [],
       warnings: [],
     };
     expect(setScreen(manifest)).toBe(

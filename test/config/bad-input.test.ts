@@ -580,6 +580,30 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       'procedures.nightly.up-by',
       /also when the procedure starts/,
     ],
+    [
+      'a question that nobody can answer any more',
+      [['otherwise: continue', 'otherwise: { ask: "Go on?", by: "02:30", else: fail }']],
+      'procedures.nightly.steps[1].parallel.drain[0].wait.otherwise.by',
+      /by 02:30 is not between until 03:00 and restart\.at 08:00/,
+    ],
+    [
+      'a question that is open when bringing back has begun',
+      [['otherwise: continue', 'otherwise: { ask: "Go on?", by: "08:10", else: fail }']],
+      'procedures.nightly.steps[1].parallel.drain[0].wait.otherwise.by',
+      /by 08:10 is not between until 03:00 and restart\.at 08:00/,
+    ],
+    [
+      'a question without an end',
+      [['otherwise: continue', 'otherwise: { ask: "Go on?", else: fail }']],
+      'procedures.nightly.steps[1].parallel.drain[0].wait.otherwise.by',
+      /missing: expected a clock time/,
+    ],
+    [
+      'a failure that is asked about in other words',
+      [['      - stop: [web]', '      - { stop: [web], on-failure: retry }']],
+      'procedures.nightly.steps[0].on-failure',
+      /expected "fail" or "ask", not "retry"/,
+    ],
   ];
 
   test.each(cases)('%s', (_, changes, key, message) => {

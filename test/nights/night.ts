@@ -132,7 +132,7 @@ async function runNight(
       args: [{ site: 'vitam', procedure: 'nightly' }],
     });
     started.resolve(handle);
-    const report = await env.connection.withAbortSignal(signal, () => reportOf(handle));
+    const report = await env.connection.withAbortSignal(signal, () => reportOf(handle, stage));
     const { calls, published } = miniature;
     return { report, calls, published, differences: miniature.differences(), handle };
   } finally {
@@ -141,6 +141,8 @@ async function runNight(
 }
 
 interface Stage {
+  /** The end of a cancelled run carries none: what it had written last. */
+  report?: Report;
   plan: Plan;
   miniature: Miniature;
 }
@@ -165,7 +167,10 @@ function controlOf(stage: Stage): ControlActivities {
       return { plan: stage.plan, searchAttributes: [] };
     },
     listSites: async () => [],
-    writeReport: async () => stage.miniature.fault('control writeReport'),
+    writeReport: async (report) => {
+      stage.report = report;
+      await stage.miniature.fault('control writeReport');
+    },
   };
 }
 
@@ -213,14 +218,13 @@ async function nextStart(env: TestWorkflowEnvironment, loaded: LoadedSite): Prom
   throw new Error('no night in the next week');
 }
 
-/** A failed or cancelled run carries its report in the failure. */
-async function reportOf(handle: WorkflowHandle): Promise<Report> {
+async function reportOf(handle: WorkflowHandle, stage: Stage): Promise<Report> {
   try {
     return (await handle.result()) as Report;
   } catch (error) {
     const cause = error instanceof WorkflowFailedError ? error.cause : undefined;
-    if (cause instanceof ApplicationFailure || cause instanceof CancelledFailure)
-      return cause.details?.[0] as Report;
+    if (cause instanceof ApplicationFailure) return cause.details?.[0] as Report;
+    if (cause instanceof CancelledFailure && stage.report !== undefined) return stage.report;
     throw error;
   }
 }

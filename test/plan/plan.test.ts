@@ -64,6 +64,7 @@ describe('the plan of the Vitam night', () => {
     expect(job).toEqual({
       kind: 'wait',
       id: '2/logbook/1',
+      onFailure: 'fail',
       label: 'wait for job logbook-securing',
       for: { kind: 'job', job: 'logbook-securing', host: 'app-1', beganAfter: '2026-11-23T23:00:00.000Z' },
       until: '2026-11-24T01:00:00.000Z',
@@ -221,6 +222,7 @@ const anySite: fc.Arbitrary<Site> = fc
     stores: { vault: { kind: 'directory' as const, directory: '/vault', shared: true, keeper: 'one' } },
     procedures: {
       p: {
+        onFailure: 'fail' as const,
         restart: { kind: 'when-done' as const },
         upBy: '08:00',
         steps: [...stepsOf(order, cuts), ...(members ? [BACKUP] : [])],

@@ -64,6 +64,7 @@ export function manifestOf(
     artifacts,
     databases: [{ engine: 'files', database: 'offer' }],
     steps: [],
+    decisions: [],
     warnings: [],
     ...changes,
   };

@@ -1,7 +1,7 @@
 import type { PlanFiles } from '../../model/plan.ts';
 import { attest, copyTo } from '../copy.ts';
 import type { Run } from '../run.ts';
-import type { BackupTarget } from '../steps/backup.ts';
+import { artifactName, type BackupTarget } from '../steps/backup.ts';
 
 /** A cold copy of trees whose writers were stopped earlier in the run. */
 export async function backupFiles(run: Run, plan: PlanFiles, target: BackupTarget): Promise<void> {
@@ -9,8 +9,8 @@ export async function backupFiles(run: Run, plan: PlanFiles, target: BackupTarge
   await copyTo(run, target, {
     host,
     source: { kind: 'files', database },
-    artifact: `${database}/files.tar.zst`,
+    artifact: artifactName(target, `${database}/files`),
   });
   await attest(run, plan);
-  run.databases.push({ engine: 'files', database });
+  target.databases.push({ engine: 'files', database });
 }

@@ -8,7 +8,7 @@ import { agent } from '../agents.ts';
 import { attest, copyTo } from '../copy.ts';
 import { closeScope, makeChange } from '../ledger.ts';
 import { planOf, showNow, type Run } from '../run.ts';
-import type { BackupTarget } from '../steps/backup.ts';
+import { artifactName, type BackupTarget } from '../steps/backup.ts';
 import { together } from '../together.ts';
 
 const shortMs = 60_000;
@@ -70,13 +70,13 @@ export async function backupMongodb(run: Run, plan: PlanMongodb, target: BackupT
   await closeScope(run, target.scope);
 
   const prints = fingerprints as readonly (Readonly<Record<string, unknown>> | null)[];
-  run.databases.push({
+  target.databases.push({
     engine: 'mongodb',
     database: plan.database,
     topology: topology.topology,
     shards: topology.shards,
     balancer: topology.balancer,
-    sets: stopped.map((one, index) => setRecord(plan, one, prints[index] ?? null)),
+    sets: stopped.map((one, index) => setRecord(plan, target, one, prints[index] ?? null)),
   });
 }
 
@@ -223,7 +223,7 @@ async function copyMember(
   await copyTo(run, target, {
     host: member.host,
     source: { kind: 'mongodb-member', database: plan.database, member: member.name },
-    artifact: artifactOf(plan, set),
+    artifact: artifactOf(plan, target, set),
   });
 }
 
@@ -258,6 +258,7 @@ async function assertNoWriter(run: Run, plan: PlanMongodb, { set, member, marker
 
 function setRecord(
   plan: PlanMongodb,
+  target: BackupTarget,
   { set, member, marker, info }: Stopped,
   print: MongodbSetRecord['fingerprint'],
 ): MongodbSetRecord {
@@ -266,14 +267,14 @@ function setRecord(
     set: set.set,
     role: set.role,
     member: member.name,
-    artifact: artifactOf(plan, set),
+    artifact: artifactOf(plan, target, set),
     marker,
     fingerprint: print,
   };
 }
 
-function artifactOf({ database }: PlanMongodb, { set }: ClusterSet): string {
-  return `${database}/${set.replaceAll(/[^\w.-]/g, '_')}.tar.zst`;
+function artifactOf({ database }: PlanMongodb, target: BackupTarget, { set }: ClusterSet): string {
+  return artifactName(target, `${database}/${set.replaceAll(/[^\w.-]/g, '_')}`);
 }
 
 function membersOf(plan: PlanMongodb, set: ClusterSet): readonly Member[] {

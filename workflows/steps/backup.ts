@@ -1,6 +1,9 @@
+import { CancellationScope, isCancellation } from '@temporalio/workflow';
+import type { Artifact, DatabaseRecord } from '../../model/manifest.ts';
 import type { PlanBackup, PlanDatabase } from '../../model/plan.ts';
 import { backupFiles } from '../engines/files.ts';
 import { backupMongodb } from '../engines/mongodb.ts';
+import { closeScope } from '../ledger.ts';
 import type { Run } from '../run.ts';
 import type { StepResult } from '../steps.ts';
 import { together } from '../together.ts';
@@ -8,19 +11,53 @@ import { together } from '../together.ts';
 export interface BackupTarget {
   /** The step's id and the database: under it lie all changes and copies of this database. */
   readonly scope: string;
+  readonly attempt: number;
   readonly to: readonly string[];
   readonly step: string;
+  /** What comes of it; counts once the whole step is done. */
+  readonly artifacts: Artifact[];
+  readonly databases: DatabaseRecord[];
 }
 
 /** Databases side by side; one that fails ends the others: an incomplete set is not published. */
-export async function backup(run: Run, step: PlanBackup): Promise<StepResult> {
-  await together(
-    step.databases.map((database) => () => {
-      const scope = `${step.id}/${database.database}`;
-      return backupOne(run, database, { scope, to: step.to, step: step.id });
-    }),
-  );
+export async function backup(run: Run, step: PlanBackup, attempt: number): Promise<StepResult> {
+  const wanted = step.databases.map((database) => ({ database, target: targetOf(step, database, attempt) }));
+  try {
+    await together(
+      wanted.map(
+        ({ database, target }) =>
+          () =>
+            backupOne(run, database, target),
+      ),
+    );
+  } catch (error) {
+    if (goesOn(run, step, error))
+      await CancellationScope.nonCancellable(() =>
+        Promise.all(wanted.map(({ target }) => closeScope(run, target.scope))),
+      );
+    throw error;
+  }
+  for (const { target } of wanted) {
+    run.artifacts.push(...target.artifacts);
+    run.databases.push(...target.databases);
+  }
   return { outcome: 'done' };
+}
+
+/** `vitam-mongo/shard1.tar.zst`; what an earlier attempt has sealed is never written over. */
+export function artifactName({ attempt }: BackupTarget, name: string): string {
+  return attempt === 1 ? `${name}.tar.zst` : `${name}.${attempt}.tar.zst`;
+}
+
+/** A scope that was closed stays closed: each attempt has its own. */
+function targetOf(step: PlanBackup, { database }: PlanDatabase, attempt: number): BackupTarget {
+  const scope = attempt === 1 ? `${step.id}/${database}` : `${step.id}/${database}~${attempt}`;
+  return { scope, attempt, to: step.to, step: step.id, artifacts: [], databases: [] };
+}
+
+/** Skipped, or asked about: what it stopped must not stay down for that. Else all is brought back at once. */
+function goesOn(run: Run, step: PlanBackup, error: unknown): boolean {
+  return run.skips.has(step.id) || (step.onFailure === 'ask' && !isCancellation(error));
 }
 
 function backupOne(run: Run, database: PlanDatabase, target: BackupTarget): Promise<void> {

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import type { WaitStep } from '../../../model/site.ts';
-import { defined, expected, oneOf, strict } from '../expect.ts';
+import { defined, expected, oneOf, strict, text } from '../expect.ts';
 import { oneKeyOf, pickOne } from '../one-key-of.ts';
 import { reference } from '../reference.ts';
 import type { Known } from '../reference.ts';
@@ -22,7 +22,7 @@ export function waitSchema(known: Known) {
         .exactOptional()
         .describe('With count: the number to reach.'),
       until: clockTime.exactOptional().describe('With job or count: how long to wait at most.'),
-      otherwise: oneOf('fail', 'continue')
+      otherwise: otherwise
         .exactOptional()
         .describe('With job or count: what happens at until. fail: all is brought back, there is no set.'),
     }),
@@ -50,6 +50,20 @@ export function waitSchema(known: Known) {
       ...defined({ until: raw.until }),
     }));
 }
+
+const otherwise = z.union(
+  [
+    oneOf('fail', 'continue'),
+    strict({
+      ask: text(/\S/, 'a question, such as "Go on with workflows active?"').describe(
+        'What the operators are asked; the wait goes on meanwhile.',
+      ),
+      by: clockTime.describe('Until when they may answer (coldbackup answer), after until.'),
+      else: oneOf('fail', 'continue').describe('What is done when nobody has answered by then.'),
+    }),
+  ],
+  { error: expected('fail, continue, or { ask: "…", by: "02:45", else: fail }') },
+);
 
 const BELONGS: Readonly<Record<WaitStep['for']['kind'], readonly string[]>> = {
   clock: [],
