@@ -9,7 +9,9 @@ const cleanup = createCleanup();
 afterAll(cleanup.run);
 
 const installed = '/usr/local/bin/coldbackup';
-const units = ['coldbackup-agent@.service', 'coldbackup-control.service'];
+const workers = ['coldbackup-agent@.service', 'coldbackup-control.service'];
+const recover = 'coldbackup-recover@.service';
+const timer = 'coldbackup-recover@.timer';
 const textOf = (unit: string): string => readFileSync(join('deploy', 'systemd', unit), 'utf8');
 const settings = (unit: string): readonly string[] =>
   textOf(unit)
@@ -17,37 +19,52 @@ const settings = (unit: string): readonly string[] =>
     .filter((line) => /^[A-Z]/.test(line));
 
 describe('the systemd units', () => {
-  test.each(units)('%s is what systemd accepts without a word', async (unit) => {
+  test.each([...workers, recover, timer])('%s is what systemd accepts without a word', async (unit) => {
     const folder = await cleanup.folder();
     const instance = unit.replace('@', '@vitam');
-    writeFileSync(join(folder, unit), textOf(unit).replaceAll(installed, '/bin/true'));
+    for (const each of [...workers, recover, timer])
+      writeFileSync(join(folder, each), textOf(each).replaceAll(installed, '/bin/true'));
     const { stdout, stderr } = await runCommand(['systemd-analyze', 'verify', join(folder, instance)], {
       timeoutMs: 30_000,
     });
     expect(stdout + stderr).toBe('');
   });
 
-  test.each(units)('%s starts a command that there is, with options that it knows', async (unit) => {
-    const [, line = ''] = new RegExp(`^ExecStart=${installed} (.*)$`, 'm').exec(textOf(unit)) ?? [];
-    const [command = '', ...words] = line.split(' ');
-    const { stdout } = await coldbackupAt()(command, '--help');
-    expect(stdout).toContain(`Usage: coldbackup ${command}`);
-    for (const option of words.filter((word) => word.startsWith('--')))
-      expect(stdout).toContain(`${option} <`);
-  });
+  test.each([...workers, recover])(
+    '%s starts a command that there is, with options that it knows',
+    async (unit) => {
+      const [, line = ''] = new RegExp(`^ExecStart=${installed} (.*)$`, 'm').exec(textOf(unit)) ?? [];
+      const [command = '', ...words] = line.split(' ');
+      const { stdout } = await coldbackupAt()(command, '--help');
+      expect(stdout).toContain(`Usage: coldbackup ${command}`);
+      for (const [index, option] of words.entries())
+        if (option.startsWith('--'))
+          expect(stdout).toContain(
+            words[index + 1]?.startsWith('--') === true ? `${option} ` : `${option} <`,
+          );
+    },
+  );
 
-  test.each(units)('%s is started again whenever it ends', (unit) => {
+  test.each(workers)('%s is started again whenever it ends', (unit) => {
     expect(settings(unit)).toEqual(expect.arrayContaining(['Restart=always', 'StartLimitIntervalSec=0']));
   });
 
-  test('the agent takes nothing down with it', () => {
-    expect(settings('coldbackup-agent@.service')).toContain('KillMode=process');
+  test('the last line is tried every 5 minutes, also after the host was down', () => {
+    expect(settings(timer)).toEqual(
+      expect.arrayContaining(['OnCalendar=*:0/5', 'Persistent=true', 'WantedBy=timers.target']),
+    );
+    expect(settings(recover)).toEqual(expect.arrayContaining(['Type=oneshot', 'TimeoutStartSec=infinity']));
+    expect(textOf(recover)).toContain('recover --if-overdue');
   });
 
-  test('the agent hands no sandbox on to the services that it starts', () => {
+  test.each(['coldbackup-agent@.service', recover])('%s takes nothing down with it', (unit) => {
+    expect(settings(unit)).toContain('KillMode=process');
+  });
+
+  test.each(['coldbackup-agent@.service', recover])('%s hands no sandbox on to what it starts', (unit) => {
     const confining =
       /^(Private|Protect|Restrict|SystemCall|NoNewPrivileges|Capability|ReadOnly|Inaccessible|UMask|Memory|User=)/;
-    expect(settings('coldbackup-agent@.service').filter((line) => confining.test(line))).toEqual([]);
+    expect(settings(unit).filter((line) => confining.test(line))).toEqual([]);
   });
 
   test('control is no root and gains nothing', () => {
