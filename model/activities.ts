@@ -171,6 +171,8 @@ export interface HostReport {
   readonly clock: Instant;
   readonly pid: number;
   readonly checks: readonly Check[];
+  /** Of each service, how long it took to be up again: the longest of the last nights; absent: an older agent. */
+  readonly broughtBackMs?: Readonly<Record<string, number>>;
 }
 
 export interface WaitActivities {

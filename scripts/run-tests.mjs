@@ -1,18 +1,18 @@
 // Runs jest and closes with one true line: `N passed, N failed` (suites that could not start count as failed).
-// Suites that start a whole cluster get the machine for themselves: beside others on two cores they would only wait.
+// Suites that start a whole cluster wait for one another's processors: they come last, the one that is all processor alone.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const alone = 'test/(demo/demo|mongodb/sharded|nights/night)';
+const clusters = ['test/mongodb/sharded', 'test/(demo/demo|nights/night)\\.test'];
 const wanted = process.argv.slice(2);
 const runs =
   wanted.length > 0
     ? [wanted]
     : [
-        ['--testPathIgnorePatterns', alone],
-        ['--runInBand', '--testPathPatterns', alone],
+        ['--testPathIgnorePatterns', ...clusters],
+        ...clusters.map((one) => ['--maxWorkers=2', '--testPathPatterns', one]),
       ];
 
 const folder = mkdtempSync(join(tmpdir(), 'coldbackup-tests-'));

@@ -27,7 +27,8 @@ export async function plan(input: ProcedureInput): Promise<PlanAnswer> {
     ...{ site, procedure, startedAt: nowInstant(), preview: true },
     ...(upBy !== undefined && { upBy }),
   });
-  return { plan: resolved.plan, checks: await checkAll(resolved.plan) };
+  const { checks } = await checkAll(resolved.plan);
+  return { plan: resolved.plan, checks };
 }
 
 export interface HostAnswer {

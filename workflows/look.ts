@@ -6,7 +6,7 @@ import { agent } from './agents.ts';
 import { messageOf } from './failures.ts';
 
 /** Short: a host that is gone must not keep the watchdog from the others. */
-const patience = { withinMs: 30_000, takenUpWithinMs: 20_000, attempts: 2 };
+const patience = { withinMs: 30_000, takenUpWithinMs: 10_000, attempts: 2 };
 
 /** What the watchdog asks the agents of a site. Needs no control, and changes nothing. */
 export async function look({ site, hosts, stores }: LookInput): Promise<SiteLook> {

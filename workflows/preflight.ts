@@ -1,5 +1,6 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { isCancellation, workflowInfo } from '@temporalio/workflow';
+import { predictBringBack, type Prediction } from '../model/bring-back.ts';
 import type { HostReport } from '../model/activities.ts';
 import type { Instant, Plan } from '../model/plan.ts';
 import type { Check } from '../model/progress.ts';
@@ -14,7 +15,9 @@ const withinMs = 2 * 60_000;
 
 /** Every host at once; changes nothing. One no-go ends the run before anything is stopped. */
 export async function preflight(run: Run): Promise<void> {
-  run.checks = await checkAll(planOf(run));
+  const { checks, bringBack } = await checkAll(planOf(run));
+  run.checks = checks;
+  run.bringBack = bringBack;
   run.warnings.push(
     ...run.checks
       .filter(({ verdict }) => verdict === 'warning')
@@ -29,19 +32,28 @@ export async function preflight(run: Run): Promise<void> {
 }
 
 /** The go/no-go table of a plan. */
-export async function checkAll(plan: Plan): Promise<readonly Check[]> {
-  const hosts = await Promise.all(plan.hosts.map((host) => checkHost(plan, host)));
+export async function checkAll(
+  plan: Plan,
+): Promise<{ readonly checks: readonly Check[]; readonly bringBack: Prediction }> {
+  const measured: Record<HostName, Readonly<Record<string, number>>> = {};
+  const hosts = await Promise.all(plan.hosts.map((host) => checkHost(plan, host, measured)));
+  const bringBack = predictBringBack(plan, measured);
   const alive = plan.hosts.filter((_, index) => hosts[index]?.every(({ verdict }) => verdict !== 'no-go'));
   const shared = Object.entries(plan.stores).filter(([, store]) => store.shared);
   const stores = await Promise.all(
     shared.map(([name, { keeper }]) => checkShared(plan.site, name, keeper, alive)),
   );
-  return [timeCheck(plan), ...hosts.flat(), ...stores.flat()];
+  return { checks: [timeCheck(plan, bringBack), ...hosts.flat(), ...stores.flat()], bringBack };
 }
 
-async function checkHost(plan: Plan, host: HostName): Promise<readonly Check[]> {
+async function checkHost(
+  plan: Plan,
+  host: HostName,
+  measured: Record<HostName, Readonly<Record<string, number>>>,
+): Promise<readonly Check[]> {
   try {
     const { report, skewMs } = await askHost(plan.site, host, plan);
+    measured[host] = report.broughtBackMs ?? {};
     return [...hostChecks(report, skewMs, plan.siteDigest), ...report.checks];
   } catch (error) {
     if (isCancellation(error)) throw error;
@@ -137,16 +149,25 @@ async function checkShared(
   }
 }
 
-function timeCheck(plan: Plan): Check {
+/** The night fits: there is time until bringing back begins, and from then until up-by. */
+function timeCheck(plan: Plan, { ms, atLeastMs, measured, services }: Prediction): Check {
+  const check = { host: '-', subject: 'window' };
   const now: Instant = nowInstant();
   const last = plan.restartAt ?? plan.upBy;
-  return last <= now
-    ? {
-        host: '-',
-        subject: 'window',
-        verdict: 'no-go',
-        detail: `it is past ${last}`,
-        hint: 'start again with --up-by',
-      }
-    : { host: '-', subject: 'window', verdict: 'go', detail: `up by ${plan.upBy}` };
+  if (last <= now)
+    return { ...check, verdict: 'no-go', detail: `it is past ${last}`, hint: 'start again with --up-by' };
+  const takes = `bringing back takes about ${inWords(ms)} (${measured} of ${services} services measured)`;
+  const leftMs = Date.parse(plan.upBy) - Date.parse(plan.restartAt ?? now);
+  if (leftMs >= ms) return { ...check, verdict: 'go', detail: `up by ${plan.upBy}; ${takes}` };
+  return {
+    ...check,
+    // A default is no reason to leave out a night.
+    verdict: measured > 0 && leftMs < atLeastMs ? 'no-go' : 'warning',
+    detail: `${takes}, and there are ${inWords(leftMs)} from ${plan.restartAt ?? 'now'} to up-by ${plan.upBy}`,
+    hint: 'move restart.at earlier or up-by later',
+  };
+}
+
+function inWords(ms: number): string {
+  return ms < 120_000 ? `${Math.round(ms / 1000)} s` : `${Math.round(ms / 60_000)} min`;
 }

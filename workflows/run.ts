@@ -5,6 +5,7 @@ import {
   type CancellationScope,
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import type { Prediction } from '../model/bring-back.ts';
 import type { Ref } from '../model/ledger.ts';
 import type { Artifact, DatabaseRecord, SetRef, StepRecord } from '../model/manifest.ts';
 import type { Instant, Plan, PlanStep } from '../model/plan.ts';
@@ -44,6 +45,8 @@ export interface Run {
   readonly databases: DatabaseRecord[];
   readonly sets: Report['sets'][number][];
   checks: readonly Check[];
+  /** From preflight on. */
+  bringBack: Prediction | null;
   readonly warnings: string[];
   /** As the plan has them, until an operator extends them. */
   deadline: Pick<Plan, 'restartAt' | 'upBy'>;
@@ -96,6 +99,7 @@ export function openRun(input: ProcedureInput): Run {
     databases: [],
     sets: [],
     checks: [],
+    bringBack: null,
     warnings: [],
     deadline: { restartAt: null, upBy: '' },
     decisions: [],
@@ -119,12 +123,14 @@ export function planOf(run: Run): Plan {
   return run.plan;
 }
 
-/** For a procedure that restarts when done: bringing back begins this long before up-by at the latest. */
-const bringBackMs = 15 * 60_000;
+/** As long as no night has measured anything, a procedure that restarts when done begins so early. */
+const firstNightMs = 15 * 60_000;
 
 /** When bringing back begins at the latest, whatever is still being waited for or copied. */
-export function latestOf({ deadline: { restartAt, upBy } }: Run): Instant {
-  return restartAt ?? new Date(Date.parse(upBy) - bringBackMs).toISOString();
+export function latestOf({ deadline: { restartAt, upBy }, bringBack }: Run): Instant {
+  if (restartAt !== null) return restartAt;
+  const ms = Math.max(bringBack?.ms ?? 0, (bringBack?.measured ?? 0) > 0 ? 0 : firstNightMs);
+  return new Date(Date.parse(upBy) - ms).toISOString();
 }
 
 export function setPlan(run: Run, plan: Plan): void {

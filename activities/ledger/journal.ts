@@ -18,6 +18,8 @@ export interface Journal {
   close(): void;
   /** The last night for which this procedure made changes here. */
   lastNight(procedure: string): string | null;
+  /** Of each service that was started again here: the longest of its last nights. */
+  broughtBackMs(): Readonly<Record<string, number>>;
   release(): void;
 }
 
@@ -31,7 +33,11 @@ export function readJournalState(folder: string): JournalState {
 interface HostFile {
   readonly epoch: number;
   readonly nights: Readonly<Record<string, string>>;
+  /** Of each service, how long it took to be up again: the last nights, the newest last. */
+  readonly broughtBackMs?: Readonly<Record<string, readonly number[]>>;
 }
+
+const nightsMeasured = 5;
 
 /** Thrown when a journal cannot be read: the host is not safe to touch before a person has looked. */
 export class JournalError extends Error {
@@ -72,7 +78,7 @@ export function openJournal(folder: string): Journal {
       if (claim === null || fd === released) return;
       if (openEntries(state).length > 0) throw new JournalError(`the journal ${file} is not empty`);
       const nights = entries.size > 0 ? { ...host.nights, [claim.procedure]: claim.night } : host.nights;
-      host = { epoch, nights };
+      host = { epoch, nights, broughtBackMs: withNight(host.broughtBackMs ?? {}, state) };
       replaceDurably(hostFile, `${JSON.stringify(host)}\n`);
       moveDurably(file, join(folder, 'closed', `${claim.at.replaceAll(':', '')}-${claim.journal}.jsonl`));
       state = emptyState(epoch);
@@ -81,12 +87,33 @@ export function openJournal(folder: string): Journal {
       fd = openForAppend(file);
     },
     lastNight: (procedure) => host.nights[procedure] ?? null,
+    broughtBackMs: () =>
+      Object.fromEntries(
+        Object.entries(host.broughtBackMs ?? {}).map(([service, times]) => [service, Math.max(...times)]),
+      ),
     release() {
       if (fd !== released) closeSync(fd);
       fd = released;
       // Whoever still holds this object owns nothing any more.
       state = emptyState(state.epoch);
     },
+  };
+}
+
+/** A member that was stopped and started several times in a night counts with its longest. */
+function withNight(
+  before: NonNullable<HostFile['broughtBackMs']>,
+  { entries }: JournalState,
+): NonNullable<HostFile['broughtBackMs']> {
+  const tonight = new Map<string, number>();
+  for (const { change, undoMs } of entries.values())
+    if (change.kind === 'service-stopped' && undoMs !== null)
+      tonight.set(change.service, Math.max(tonight.get(change.service) ?? 0, undoMs));
+  return {
+    ...before,
+    ...Object.fromEntries(
+      [...tonight].map(([service, ms]) => [service, [...(before[service] ?? []), ms].slice(-nightsMeasured)]),
+    ),
   };
 }
 

@@ -213,7 +213,7 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
     const began = nowMs();
     const did = await undo(world, entry, { signal: new AbortController().signal });
     const result = { id: entry.id, at: now(), tookMs: nowMs() - began, did };
-    recordIfPossible({ r: 'undone', id: entry.id, did, at: result.at });
+    recordIfPossible({ r: 'undone', id: entry.id, did, tookMs: result.tookMs, at: result.at });
     return result;
   }
 

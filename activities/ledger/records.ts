@@ -34,7 +34,13 @@ export type JournalRecord =
       readonly why: string;
       readonly at: Instant;
     }
-  | { readonly r: 'undone'; readonly id: string; readonly did: string; readonly at: Instant }
+  | {
+      readonly r: 'undone';
+      readonly id: string;
+      readonly did: string;
+      readonly tookMs?: number;
+      readonly at: Instant;
+    }
   | {
       readonly r: 'job';
       readonly id: string;
@@ -79,6 +85,7 @@ export interface EntryState extends Entry {
   readonly service: Service | null;
   readonly result: ChangeResult | null;
   readonly undoneAt: Instant | null;
+  readonly undoMs: number | null;
 }
 
 export interface JobState {
@@ -151,6 +158,7 @@ export function apply(state: JournalState, record: JournalRecord): JournalState 
         endedAt: null,
         result: null,
         undoneAt: null,
+        undoMs: null,
       });
     case 'end':
       return changeEntry(state, record.id, (entry) => ({
@@ -159,7 +167,11 @@ export function apply(state: JournalState, record: JournalRecord): JournalState 
         result: record.result,
       }));
     case 'undone':
-      return changeEntry(state, record.id, (entry) => ({ ...entry, undoneAt: record.at }));
+      return changeEntry(state, record.id, (entry) => ({
+        ...entry,
+        undoneAt: record.at,
+        undoMs: record.tookMs ?? null,
+      }));
     case 'seal':
       return { ...state, sealed: [...state.sealed, record.scope] };
     case 'extend':

@@ -41,6 +41,7 @@ export function createPreflightActivities(
         siteDigest,
         clock: new Date().toISOString(),
         pid: process.pid,
+        broughtBackMs: deps.journal.broughtBackMs(),
         checks: input.plan === null ? [] : await checkPlan(deps, site, input, input.plan),
       };
     },

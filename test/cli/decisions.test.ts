@@ -25,16 +25,15 @@ afterAll(cleanup.run);
 
 async function until(what: string, check: (progress: Progress) => boolean): Promise<Progress> {
   const run = await client.active('mini');
-  let seen: Progress | null = null;
   await waitFor(
     async () => {
-      seen = (await client.look(run)).progress;
-      return check(seen);
+      const { progress } = await client.look(run);
+      if (progress.report !== null) throw new Error(JSON.stringify(progress.report));
+      return check(progress);
     },
-    { what, withinMs: 120_000, unless: () => (seen?.report ? JSON.stringify(seen.report) : undefined) },
+    { what, withinMs: 120_000 },
   );
-  if (seen === null) throw new Error('nothing was seen');
-  return seen;
+  return (await client.look(run)).progress;
 }
 
 function stateOf(progress: Progress, id: string): string | undefined {
