@@ -10,7 +10,7 @@ import { openJournal, readJournalState } from '../activities/ledger/journal.ts';
 import { createLedger } from '../activities/ledger/ledger.ts';
 import { openEntries, type JournalState } from '../activities/ledger/records.ts';
 import { LockedError, lockFile, type Lock } from '../activities/system/lock.ts';
-import { startTimeOf } from '../activities/system/processes.ts';
+import { isSuspended, startTimeOf } from '../activities/system/processes.ts';
 import type { LoadedSite } from '../config/load.ts';
 import { undoOrder, walkUndo, type Entry } from '../model/ledger.ts';
 import type { NotBack } from '../model/progress.ts';
@@ -132,8 +132,8 @@ async function takeLock(
       const ageMs = aliveAgeMs(folder, Date.now());
       if (!fromTheLiving && asked === null && ageMs !== null && !isHung(ageMs))
         return { busy: `${what} (process ${pid}) brings it back: it was alive ${seconds(ageMs)} ago` };
-      const wanted: 'SIGTERM' | 'SIGKILL' =
-        asked === null ? 'SIGTERM' : Date.now() > deadline - agentGoesMs ? 'SIGKILL' : asked;
+      const isDeaf: boolean = isSuspended(pid) || (asked !== null && Date.now() > deadline - agentGoesMs);
+      const wanted: 'SIGTERM' | 'SIGKILL' = isDeaf ? 'SIGKILL' : (asked ?? 'SIGTERM');
       if (wanted !== asked && startTimeOf(pid) === startTime) {
         logger.warn(
           { pid, signal: wanted },

@@ -1,5 +1,5 @@
 import { appendFileSync, existsSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
 import { createHostWorld } from '../../activities/ledger/host-world.ts';
@@ -82,6 +82,39 @@ describe('the last lines', () => {
       withinMs: 20_000,
     });
     expect(await site.services()).toEqual(asFound);
+  });
+
+  test('recover by hand ends whoever is at it: an agent that brings back alone, and another recover', async () => {
+    const site = await impatientSite();
+    const before = site.starts();
+    await stopByHand(site, 'app-1', ['web'], 0);
+    // Whoever starts web waits for this.
+    const slow = await cleanup.start([
+      'flock',
+      join(dirname(site.sites), 'services/web/lock'),
+      'sleep',
+      '60',
+    ]);
+    const agent = await startAgent(site, 'app-1');
+    await waitFor(() => agent.output().includes('agent alone: undo'), {
+      what: 'the agent is at it',
+      withinMs: 20_000,
+    });
+    const byHand = [...main, 'recover', ...placeOf(site, 'app-1')];
+    const first = await startReady(byHand, {}, 'service web …');
+    expect(await agent.exited).toBeDefined();
+    first.kill('SIGSTOP');
+    const timer = await overdue(site, 'app-1');
+    expect(timer.stdout).toMatch(/nothing is done: recover \(.*brings it back: it was alive/);
+    await slow.stop();
+    const second = await coldbackupAt()('recover', ...placeOf(site, 'app-1'));
+    expect(second).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('all is back on app-1') as unknown,
+    });
+    expect(await first.exited).toMatchObject({ signal: 'SIGKILL' });
+    expect(await site.services()).toEqual(asFound);
+    expect(site.starts()).toEqual({ ...before, web: startsOf(before, 'web') + 1 });
   });
 
   test('the server is gone past up-by and grace: agents bring back alone, and runs that come back later change nothing', async () => {
@@ -235,8 +268,11 @@ describe('the last lines', () => {
   }
 
   function overdue(site: MiniSite, host: string) {
-    const place = ['--site', site.file, '--state', site.state, '--host', host];
-    return coldbackupAt()('recover', '--if-overdue', ...place);
+    return coldbackupAt()('recover', '--if-overdue', ...placeOf(site, host));
+  }
+
+  function placeOf(site: MiniSite, host: string): readonly string[] {
+    return ['--site', site.file, '--state', site.state, '--host', host];
   }
 
   async function isBack(site: MiniSite): Promise<void> {
