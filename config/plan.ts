@@ -61,6 +61,7 @@ export function resolvePlan(loaded: LoadedSite, request: PlanRequest): Plan {
     night: window.night,
     windowStart: window.windowStart,
     ...(window.latestStart !== null && { latestStart: window.latestStart }),
+    ...(procedure.whenHeld === 'wait' && { waitForHoldsUntil: waitForHoldsUntil(window, request.startedAt) }),
     restartAt: window.restartAt,
     upBy: window.upBy,
     hardLimit: new Date(Date.parse(window.upBy) + site.limits.giveUpAfterMs).toISOString(),
@@ -75,6 +76,14 @@ export function resolvePlan(loaded: LoadedSite, request: PlanRequest): Plan {
 }
 
 const SERVICE = 'service/';
+
+/** A night that begins later than its latest start is none: nor does it by waiting. */
+function waitForHoldsUntil({ latestStart, upBy }: Window, startedAt: Instant): Instant {
+  const anHourLater = new Date(Date.parse(startedAt) + HOUR_MS).toISOString();
+  return latestStart ?? (anHourLater < upBy ? anHourLater : upBy);
+}
+
+const HOUR_MS = 3_600_000;
 
 interface Context {
   readonly site: Site;

@@ -89,6 +89,13 @@ export interface LedgerActivities {
    */
   extend(input: ExtendInput): Promise<{ readonly upBy: Instant }>;
   readLedger(input: { readonly site: string; readonly host: HostName }): Promise<LedgerView>;
+  /** Until no other workflow holds the host. */
+  waitUntilFree(input: {
+    readonly site: string;
+    readonly host: HostName;
+    readonly workflowId: string;
+    readonly until: Instant;
+  }): Promise<WaitResult>;
 }
 
 export interface ExtendInput {

@@ -17,6 +17,8 @@ export interface Plan {
   readonly windowStart: Instant;
   /** A scheduled night must not begin later than this; absent: a run by hand may. */
   readonly latestStart?: Instant;
+  /** Until when a host that another run holds is waited for; absent: refused at once. */
+  readonly waitForHoldsUntil?: Instant;
   /** When bringing back begins; null: when done. */
   readonly restartAt: Instant | null;
   readonly upBy: Instant;

@@ -133,6 +133,8 @@ export interface Procedure {
   readonly steps: readonly Step[];
   /** What a step that fails does, unless the step says otherwise. */
   readonly onFailure: OnFailure;
+  /** What a run does that finds a host held by another one, before anything is stopped. */
+  readonly whenHeld: 'refuse' | 'wait';
   readonly keep?: Retention;
 }
 

@@ -18,6 +18,7 @@ import { claim } from './claim.ts';
 import { sleepUntil } from './clock.ts';
 import { obeyOperators } from './decisions.ts';
 import { planQuery, progressQuery, type ProcedureInput } from './messages.ts';
+import { untilFree } from './held.ts';
 import { bringBack, messageOf } from './ledger.ts';
 import { preflight } from './preflight.ts';
 import { publish } from './publish.ts';
@@ -47,6 +48,7 @@ export async function procedure(input: ProcedureInput): Promise<Report> {
 
   const failure = await attempt(run, forward, [
     () => resolve(run),
+    () => inPhase(run, 'preflight', untilFree),
     () => inPhase(run, 'preflight', preflight),
     () => assertNotLate(run),
     () => inPhase(run, 'claim', claim),

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { durationWords } from '../../config/duration.ts';
-import type { ExtendInput, LedgerActivities, LedgerView } from '../../model/activities.ts';
+import type { ExtendInput, LedgerActivities, LedgerView, WaitResult } from '../../model/activities.ts';
 import { inScope } from '../../model/ledger.ts';
 import type {
   ChangeRequest,
@@ -15,6 +15,7 @@ import type {
 import type { Instant } from '../../model/plan.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { aloneAtMs, latestUpBy } from './alone.ts';
+import { poll } from '../system/poll.ts';
 import { act, observe, resourceOf, serviceOf, undo } from './changes.ts';
 import type { Journal } from './journal.ts';
 import type { Jobs } from './jobs.ts';
@@ -49,7 +50,18 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
   const undoing = new Map<string, Promise<UndoResult>>();
   let claiming: Promise<ClaimResult> | null = null;
 
-  return { claim, applyChange, sealScope, takeOver, undoChange, release, attest, extend, readLedger };
+  return {
+    claim,
+    applyChange,
+    sealScope,
+    takeOver,
+    undoChange,
+    release,
+    attest,
+    extend,
+    readLedger,
+    waitUntilFree,
+  };
 
   async function claim(request: ClaimRequest): Promise<ClaimResult> {
     checkClaim(request);
@@ -276,6 +288,23 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
     const { journal: id, procedure, workflowId, night } = held;
     const upBy = extended ?? held.upBy;
     return { host, held: { journal: id, epoch, procedure, workflowId, night, upBy, entries: openIn('') } };
+  }
+
+  async function waitUntilFree({
+    workflowId,
+    until,
+  }: Parameters<LedgerActivities['waitUntilFree']>[0]): Promise<WaitResult> {
+    const isFree = () => (journal.state().claim?.workflowId ?? workflowId) === workflowId || undefined;
+    const free = await poll(() => Promise.resolve(isFree()), {
+      firstMs: 100,
+      longestMs: 2_000,
+      until: performance.now() + Date.parse(until) - nowMs(),
+      signal: deps.signal(),
+    });
+    const { claim: held } = journal.state();
+    return free
+      ? { outcome: 'reached', last: 'free' }
+      : { outcome: 'out-of-time', last: `held by ${held?.procedure ?? ''} of ${held?.night ?? ''}` };
   }
 
   /** Whoever is not the owner any more is refused, however late it wakes. */

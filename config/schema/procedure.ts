@@ -24,6 +24,11 @@ export function procedureSchema(known: Known) {
       .describe(
         'What a step that fails does. fail (default): all is brought back. ask: operators may retry it, skip it or let it fail, until bringing back has to begin.',
       ),
+    'when-held': oneOf('refuse', 'wait')
+      .exactOptional()
+      .describe(
+        'What a run does when another one holds one of its hosts, before anything is stopped. refuse (default): no-go. wait: until the other has ended, at most until not-after, or an hour.',
+      ),
     keep: keep
       .exactOptional()
       .describe('Which sets of this procedure stay in its stores. Left out: all of them.'),
@@ -32,6 +37,7 @@ export function procedureSchema(known: Known) {
     upBy: raw['up-by'],
     steps: raw.steps,
     onFailure: raw['on-failure'] ?? 'fail',
+    whenHeld: raw['when-held'] ?? 'refuse',
     ...defined({ start: raw.start, keep: raw.keep }),
   }));
 }

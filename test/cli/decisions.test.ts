@@ -147,3 +147,35 @@ test('bring-back gives up waiting at once', async () => {
   });
   expect(await site.services()).toEqual(asFound);
 }, 120_000);
+
+test('a run waits for the one that holds its host, where its procedure says so, and holds nothing meanwhile', async () => {
+  site.setBusy(1);
+  const holder = await client.start('mini', 'left', { again: true });
+  await waitFor(async () => stateOf(await client.progress('mini', 'left'), '2') === 'waiting', {
+    what: 'the wait of the first',
+    withinMs: 60_000,
+  });
+  const patient = await client.start('mini', 'patient');
+  await waitFor(
+    async () =>
+      (await client.progress('mini', 'patient')).now[0]?.text === 'waiting until no other run holds app-1',
+    { what: 'the second to wait', withinMs: 60_000 },
+  );
+  const [ledger] = await client.ledger('mini');
+  expect(ledger?.view?.held).toMatchObject({ procedure: 'left', workflowId: holder.workflowId });
+
+  site.setBusy(0);
+  expect(await client.result(holder)).toMatchObject({ outcome: 'complete' });
+  expect(await client.result(patient)).toMatchObject({ outcome: 'complete', notBack: [] });
+  expect(await site.services()).toEqual(asFound);
+}, 120_000);
+
+test('a night in which bringing back cannot fit, as earlier ones have shown, is a no-go', async () => {
+  const upBy = new Date(Date.now() + 30_000).toISOString();
+  const { code, stdout } = await coldbackup('plan', 'mini', 'left', '--up-by', upBy);
+
+  expect(code).toBe(3);
+  expect(stdout).toMatch(
+    /no-go +- +window +bringing back takes about \d+ s \(1 of 1 services measured\), and there are/,
+  );
+}, 60_000);

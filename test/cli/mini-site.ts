@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { runCommand } from '../../activities/system/command.ts';
 import type { Cleanup } from '../support/processes.ts';
@@ -62,11 +62,15 @@ export async function createMiniSite(cleanup: Cleanup): Promise<MiniSite> {
       );
       return Object.fromEntries(states);
     },
-    breakService: (name) => writeFileSync(join(place(name), 'run'), 'exit 7\n'),
-    mendService: (name) => writeFileSync(join(place(name), 'run'), program(join(folder, 'data', name))),
-    stopService: async (name) => void (await runCommand([control, 'stop', place(name)])),
-    startService: async (name) =>
-      void (await runCommand([control, 'start', place(name)], { leavesDaemon: true })),
+    // Where its service manager writes how often it was started.
+    breakService: (name) => mkdirSync(join(place(name), 'instance.new')),
+    mendService: (name) => rmdirSync(join(place(name), 'instance.new')),
+    stopService: async (name) => {
+      await runCommand([control, 'stop', place(name)]);
+    },
+    startService: async (name) => {
+      await runCommand([control, 'start', place(name)], { leavesDaemon: true });
+    },
     starts: () =>
       Object.fromEntries(
         Object.keys(services).map((name) => {
@@ -130,6 +134,11 @@ procedures:
           otherwise: { ask: "Go on while it is busy?", by: "${clock(9)}", else: fail }
       - stop: [worker, archive]
       - backup: { databases: [tree], method: cold, to: [vault] }
+  patient:
+    up-by: "${clock(10)}"
+    when-held: wait
+    steps:
+      - stop: [web]
   # These two hold one host each: they can run at once.
   left:
     up-by: "${clock(10)}"

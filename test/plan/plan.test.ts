@@ -223,6 +223,7 @@ const anySite: fc.Arbitrary<Site> = fc
     procedures: {
       p: {
         onFailure: 'fail' as const,
+        whenHeld: 'refuse' as const,
         restart: { kind: 'when-done' as const },
         upBy: '08:00',
         steps: [...stepsOf(order, cuts), ...(members ? [BACKUP] : [])],

@@ -76,6 +76,7 @@ describe('nights and sets', () => {
     restart: { kind: 'when-done' },
     upBy: '08:00',
     onFailure: 'fail',
+    whenHeld: 'refuse',
     steps: [
       {
         kind: 'parallel',
