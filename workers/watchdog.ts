@@ -83,6 +83,7 @@ const repairWithinMs = 60 * 60_000;
 /** A worker polls at least once a minute. */
 const servedWithinMs = 2 * 60_000;
 
+/** A round that awaits its repairs is asked for by somebody: it answers, and logs nothing. */
 function createRound(
   {
     sites,
@@ -105,8 +106,10 @@ function createRound(
   return async () => {
     const withinMs = awaitsRepairs ? repairWithinMs : roundWithinMs;
     const round = await connection.withDeadline(Date.now() + withinMs, look).catch(nothing);
-    tellAlerts(round.alerts, Date.now());
-    for (const error of round.errors) logger.error({ error }, 'the round is not whole');
+    if (!awaitsRepairs) {
+      tellAlerts(round.alerts, Date.now());
+      for (const error of round.errors) logger.error({ error }, 'the round is not whole');
+    }
     if (round.errors.length === 0)
       await tellAlive(
         { ...(touch !== undefined && { touch }), ...(ping !== undefined && { ping }) },

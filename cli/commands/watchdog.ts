@@ -3,6 +3,7 @@ import { duration } from '../../config/schema/scalars.ts';
 import type { Patience } from '../../model/watchdog.ts';
 import type { WatchdogRound } from '../../workers/watchdog.ts';
 import { endWith } from '../ending.ts';
+import type { exitCodes } from '../exit-codes.ts';
 import { watchdogScreen } from '../screens/watchdog.ts';
 import { assertServable } from '../site-file.ts';
 import { nowInstant, paint, print, printJson, tell } from '../terminal.ts';
@@ -80,21 +81,22 @@ async function once(command: WatchdogCommand): Promise<void> {
     { level: 'warn' },
     { write: (line) => tell(`note: ${(JSON.parse(line) as { msg: string }).msg}`) },
   );
-  installRuntime(logger);
+  installRuntime(logger.child({}, { level: 'error' }));
   const round = await runWatchdogOnce({ ...options, facts, logger, signal: new AbortController().signal });
   await facts.close();
   if (command.json === true) printJson(round);
   else print(watchdogScreen(round, nowInstant(), paint()));
-  endAs(round);
+  endWith(endOf(round));
 }
 
-function endAs({ sites, alerts, errors }: WatchdogRound): void {
+/** 4: not all is back, or it is not known. 5: not all could be looked at. 1: something was brought back, or is told. */
+export function endOf({ sites, alerts, errors }: WatchdogRound): keyof typeof exitCodes {
   const left = sites.filter(({ hosts }) =>
     hosts.some(({ verdict }) => verdict !== null && verdict.kind !== 'leave'),
   );
-  if (left.some(({ repaired }) => repaired === null || repaired.notBack.length > 0)) endWith('notBack');
-  else if (errors.length > 0) endWith('unreachable');
-  else if (left.length > 0 || alerts.length > 0) endWith('failed');
+  if (left.some(({ repaired }) => repaired === null || repaired.notBack.length > 0)) return 'notBack';
+  if (errors.length > 0) return 'unreachable';
+  return left.length > 0 || alerts.length > 0 ? 'failed' : 'complete';
 }
 
 function optionsOf(command: WatchdogCommand) {

@@ -9,7 +9,8 @@ const cleanup = createCleanup();
 afterAll(cleanup.run);
 
 const installed = '/usr/local/bin/coldbackup';
-const workers = ['coldbackup-agent@.service', 'coldbackup-control.service'];
+const unprivileged = ['coldbackup-control.service', 'coldbackup-watchdog.service'];
+const workers = ['coldbackup-agent@.service', ...unprivileged];
 const recover = 'coldbackup-recover@.service';
 const timer = 'coldbackup-recover@.timer';
 const textOf = (unit: string): string => readFileSync(join('deploy', 'systemd', unit), 'utf8');
@@ -67,8 +68,8 @@ describe('the systemd units', () => {
     expect(settings(unit).filter((line) => confining.test(line))).toEqual([]);
   });
 
-  test('control is no root and gains nothing', () => {
-    expect(settings('coldbackup-control.service')).toEqual(
+  test.each(unprivileged)('%s is no root and gains nothing', (unit) => {
+    expect(settings(unit)).toEqual(
       expect.arrayContaining([
         'User=coldbackup',
         'NoNewPrivileges=yes',
