@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { replaceDurably } from './durable.ts';
 import { startTimeOf } from './processes.ts';
@@ -51,10 +51,7 @@ export async function lockFile(file: string, what: string): Promise<Lock> {
   child.stdin.write('held\n');
   const outcome = await Promise.race([held, exited]);
   if (outcome !== 'held') throw new LockedError(file, readHolder(file));
-  replaceDurably(
-    `${file}.holder`,
-    JSON.stringify({ pid: process.pid, startTime: startTimeOf(process.pid) ?? '', what } satisfies Holder),
-  );
+  writeHolder(file, { pid: process.pid, startTime: startTimeOf(process.pid) ?? '', what });
   return {
     lost: exited.then(() => undefined),
     async release() {
@@ -62,6 +59,25 @@ export async function lockFile(file: string, what: string): Promise<Lock> {
       await exited;
     },
   };
+}
+
+/** A full disk keeps nobody from the lock: then the old name is written over, where it is, or stays. */
+function writeHolder(file: string, holder: Holder): void {
+  const text = JSON.stringify(holder);
+  try {
+    replaceDurably(`${file}.holder`, text);
+  } catch {
+    try {
+      const fd = openSync(`${file}.holder`, 'r+');
+      try {
+        ftruncateSync(fd, writeSync(fd, text, 0));
+      } finally {
+        closeSync(fd);
+      }
+    } catch {
+      // The holder is known by its lock alone.
+    }
+  }
 }
 
 function readHolder(file: string): Holder | null {

@@ -1,4 +1,12 @@
-import { appendFileSync, existsSync, readdirSync, readFileSync, utimesSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
@@ -6,10 +14,12 @@ import { createHostWorld } from '../../activities/ledger/host-world.ts';
 import { createJobs } from '../../activities/ledger/jobs.ts';
 import { openJournal } from '../../activities/ledger/journal.ts';
 import { createLedger } from '../../activities/ledger/ledger.ts';
+import { runCommand } from '../../activities/system/command.ts';
 import { loadSite } from '../../config/load.ts';
 import type { Report } from '../../model/progress.ts';
 import { coldbackupAt, main, startAll, type Running } from '../cli/coldbackup.ts';
 import { createMiniSite, type MiniSite } from '../cli/mini-site.ts';
+import { startUserManager } from '../support/systemd.ts';
 import { startDevServer } from '../support/temporal.ts';
 import { createCleanup, waitFor, type Started } from '../support/processes.ts';
 
@@ -82,6 +92,54 @@ describe('the last lines', () => {
       withinMs: 20_000,
     });
     expect(await site.services()).toEqual(asFound);
+  });
+
+  test('the units under a real systemd: the timer brings back, and what was started outlives it', async () => {
+    const site = await impatientSite();
+    await stopByHand(site, 'app-1', ['web'], 0);
+    const manager = await startUserManager();
+    cleanup.add(() => manager.stop());
+    const env = join(manager.folder, 'mini.env');
+    writeFileSync(env, `SITE_FILE=${site.file}\nHOST=app-1\nPATH=${process.env['PATH'] ?? ''}\n`);
+    const unit = (name: string) => readFileSync(join('deploy/systemd', name), 'utf8');
+    manager.writeUnit(
+      'coldbackup-recover@.service',
+      unit('coldbackup-recover@.service')
+        .replace('/etc/coldbackup/%i.env', env)
+        .replace('/usr/local/bin/coldbackup', main.join(' '))
+        .replace('/var/lib/coldbackup', site.state),
+    );
+    manager.writeUnit(
+      'coldbackup-recover@.timer',
+      unit('coldbackup-recover@.timer').replace('*:0/5', '*:*:*').replace('15s', '1ms'),
+    );
+    await manager.reload();
+    await manager.systemctl('start', 'coldbackup-recover@mini.timer');
+    await isBack(site);
+    await waitFor(
+      async () => (await manager.systemctl('is-active', 'coldbackup-recover@mini.service')).exitCode !== 0,
+      { what: 'the unit has ended', withinMs: 20_000 },
+    );
+    expect(await site.services()).toEqual(asFound);
+  });
+
+  test('a disk that is full under the journal keeps no agent from starting, nor from bringing back alone', async () => {
+    const site = await impatientSite();
+    await runCommand(['mount', '-t', 'tmpfs', '-o', 'size=256k', 'tmpfs', site.state]);
+    cleanup.add(() => runCommand(['umount', '--lazy', site.state]));
+    await stopByHand(site, 'app-1', ['web', 'spare'], 0);
+    const rubbish = join(site.state, 'rubbish');
+    expect(() => writeFileSync(rubbish, Buffer.alloc(1024 * 1024))).toThrow('ENOSPC');
+    const agent = await startAgent(site, 'app-1');
+    await waitFor(async () => same(await site.services(), asFound), {
+      what: 'all is back',
+      withinMs: 20_000,
+    });
+    expect(agent.exit()).toBeUndefined();
+    expect(isFree(site, 'app-1')).toBe(false);
+    rmSync(rubbish);
+    await isBack(site);
+    expect(site.starts()['web']).toBe(2);
   });
 
   test('recover by hand ends whoever is at it: an agent that brings back alone, and another recover', async () => {

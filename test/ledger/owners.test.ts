@@ -38,6 +38,14 @@ describe('of two owners of a host exactly one acts', () => {
     expect(await host.alone()).toEqual({ kind: 'back' });
   });
 
+  test('the agent alone waits for no up-by that lies beyond longest-down', async () => {
+    await host.claim({ upBy: '2026-11-25T07:30:00.000Z' });
+    host.nowMs = Date.parse('2026-11-22T20:00:00Z') - 1;
+    expect(await host.alone()).toEqual({ kind: 'early', untilMs: 1 });
+    host.nowMs += 1;
+    expect(await host.alone()).toEqual({ kind: 'back' });
+  });
+
   test('agent alone, and a late attempt of the run: nothing is stopped any more', async () => {
     const ref = await stopped();
     host.nowMs = instant;
