@@ -82,7 +82,9 @@ export function createRepairs(client: Client, logger: Logger): Repairs {
   async function endOf(site: string, handle: WorkflowHandle): Promise<Repaired | null> {
     const { workflowId } = handle;
     try {
-      const repaired = (await handle.result()) as Repaired;
+      // Not the round's: a round does not wait for it.
+      const deadline = Date.now() + longestMs;
+      const repaired = (await client.withDeadline(deadline, () => handle.result())) as Repaired;
       const { undone, notBack, leftTo } = repaired;
       if (notBack.length > 0)
         logger.error({ site, workflowId, undone, notBack, leftTo }, 'repaired: NOT all is back');
