@@ -20,6 +20,8 @@ export interface AgentDeps {
   readonly version: string;
   /** Of the attempt that runs. */
   readonly signal: () => AbortSignal;
+  /** Of the agent itself: its copies end with it, at once, and are done again by its successor. */
+  readonly ended: AbortSignal;
   /** Gives a function for the attempt that runs: to be called from anywhere later. */
   readonly heartbeat: () => (details: unknown) => void;
   readonly warn: (message: string, fields: Record<string, unknown>) => void;
@@ -29,6 +31,7 @@ export interface AgentDeps {
 export function createAgentActivities(deps: AgentDeps): AgentActivities {
   const { site, host, journal, signal, heartbeat } = deps;
   const jobs = createJobs(journal, () => new Date().toISOString());
+  deps.ended.addEventListener('abort', () => jobs.end('', 'the agent was told to end'), { once: true });
   const tell = (details: unknown) => heartbeat()(details);
   return failingAtOnce({
     ...createLedger({ ...deps, jobs }),

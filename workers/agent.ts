@@ -59,6 +59,7 @@ export async function runAgent({
       ...{ site, siteDigest: digest, host, journal, version },
       world: createHostWorld(site, host),
       signal: attemptSignal,
+      ended,
       heartbeat: progressTeller,
       warn: (message, fields) => logger.warn(fields, message),
     });

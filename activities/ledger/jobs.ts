@@ -37,7 +37,7 @@ const detaching = new Set([
 export function createJobs(journal: Journal, now: () => string): Jobs {
   const running = new Map<
     string,
-    { position: string; controller: AbortController; result: Promise<Artifact> }
+    { position: string; controller: AbortController; result: Promise<Artifact>; ended: Promise<never> }
   >();
   endLeftovers(journal, now);
 
@@ -46,7 +46,7 @@ export function createJobs(journal: Journal, now: () => string): Jobs {
       const known = journal.state().jobs.get(id);
       if (known?.artifact) return known.artifact;
       const job = running.get(id) ?? begin(id, position, work);
-      return Promise.race([job.result, interruption(signal, () => endOne(id, 'cancelled'))]);
+      return Promise.race([job.result, job.ended, interruption(signal, () => endOne(id, 'cancelled'))]);
     },
     end(scope, why) {
       for (const [id, { position }] of running) if (inScope(position, scope)) endOne(id, why);
@@ -70,7 +70,7 @@ export function createJobs(journal: Journal, now: () => string): Jobs {
       (error: unknown) => fail(id, controller, error),
     );
     result.catch(() => undefined);
-    const job = { position, controller, result };
+    const job = { position, controller, result, ended: endOf(controller.signal) };
     running.set(id, job);
     return job;
   }
@@ -111,6 +111,15 @@ function endLeftovers(journal: Journal, now: () => string): void {
       ...{ r: 'job-end', id: job.id, artifact: null, why: 'the agent was restarted', at: now() },
     });
   }
+}
+
+/** A job that was ended has failed at once, and may be tried again: what it was doing may take long to notice. */
+function endOf(signal: AbortSignal): Promise<never> {
+  const ended = new Promise<never>((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+  ended.catch(() => undefined);
+  return ended;
 }
 
 function interruption(signal: AbortSignal, onCancel: () => void): Promise<never> {

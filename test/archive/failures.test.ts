@@ -37,6 +37,7 @@ function agentOf(directory = place.store.place): AgentActivities {
   return createAgentActivities({
     ...{ site, siteDigest, host, journal, version: 'test' },
     world: createHostWorld(site, host),
+    ended: new AbortController().signal,
     signal: () => new AbortController().signal,
     heartbeat: () => () => onBeat(),
     warn: () => undefined,
