@@ -31,7 +31,7 @@ describe('the last lines', () => {
   test('an agent that never reached Temporal brings its host back alone at up-by and grace, and not before', async () => {
     const site = await impatientSite();
     const before = site.starts();
-    const instant = await stopByHand(site, 'app-1', ['web', 'spare'], 3_000);
+    const instant = await stopByHand(site, 'app-1', ['web', 'spare'], 1_000);
     expect(await site.services()).toEqual({ ...asFound, web: 'stopped' });
     const agent = await startAgent(site, 'app-1');
     await isBack(site);
@@ -50,7 +50,7 @@ describe('the last lines', () => {
   test('recover --if-overdue leaves it to time and to an agent that is alive, and ends one that is suspended', async () => {
     const site = await impatientSite();
     const before = site.starts();
-    const instant = await stopByHand(site, 'app-1', ['web'], 4_000);
+    const instant = await stopByHand(site, 'app-1', ['web'], 2_500);
     const early = await overdue(site, 'app-1');
     expect(early).toMatchObject({
       code: 0,
@@ -182,7 +182,7 @@ describe('the last lines', () => {
     const server = await startDevServer({ dbFile: `${await cleanup.folder()}/temporal.db` });
     cleanup.add(() => server.stop());
     const env = { TEMPORAL_ADDRESS: server.address };
-    const control = [process.execPath, resolve('test/faults/soon-control.mjs'), site.sites, '15'];
+    const control = [process.execPath, resolve('test/faults/soon-control.mjs'), site.sites, '12'];
     await Promise.all([
       startReady(control, env, ' ready"'),
       startReady(agentOf(site, 'app-1'), env, ' ready"'),
