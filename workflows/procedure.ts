@@ -235,7 +235,8 @@ async function close(run: Run, failure: Failure | null): Promise<Report> {
   );
   enter(run, 'ended');
   await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
-  if (outcome === 'complete') return report;
+  // The night is done, if by another run: no reason for a schedule to pause on failure.
+  if (outcome === 'complete' || outcome === 'already-ran') return report;
   // Its details get lost on the way (SDK 1.24): the report is found in what was written last.
   if (outcome === 'cancelled' && run.end === null) throw new CancelledFailure(report.reason ?? 'cancelled');
   throw ApplicationFailure.create({
