@@ -1,6 +1,6 @@
 import { appendFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
 import { openTestHost, type TestHost } from './host.ts';
 
 describe('the ledger of a host', () => {
@@ -9,6 +9,7 @@ describe('the ledger of a host', () => {
     host.close();
     host = openTestHost();
   });
+  afterAll(() => host.close());
 
   test('writes the intent to the disk before the system call, and its end after it', async () => {
     const ref = await host.claim();
@@ -226,6 +227,7 @@ describe('a job of a host', () => {
     host.close();
     host = openTestHost();
   });
+  afterAll(() => host.close());
   const never = new AbortController().signal;
 
   test('runs once an id: an attempt attaches, a later one gets the recorded result', async () => {

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
 import type { Ref } from '../../model/ledger.ts';
 import { openTestHost, type TestHost } from './host.ts';
 
@@ -12,6 +12,7 @@ describe('of two owners of a host exactly one acts', () => {
     host.close();
     host = openTestHost();
   });
+  afterAll(() => host.close());
 
   const once = ['stop', 'let go', 'start'];
   /** up-by 07:30 and 10 min of grace, of the small site. */
