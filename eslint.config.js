@@ -27,8 +27,12 @@ const layers = {
     never: ['activities', 'config', 'workers', 'cli', 'demo', 'test'],
     why: 'the library for scripts needs neither worker nor activities',
   },
-  cli: { never: ['demo', 'test'], why: 'what is released must not need the miniature' },
-  demo: { never: ['test'], why: 'the demo is what a user runs: it must not need the tests' },
+  cli: { never: ['demo', 'chaos', 'test'], why: 'what is released must not need the miniature' },
+  demo: { never: ['test', 'chaos'], why: 'the demo is what a user runs: it must not need the tests' },
+  chaos: {
+    never: ['test'],
+    why: 'the fault matrix is run on demand: it needs what is built, and that is without the tests',
+  },
 };
 
 const layerRules = Object.entries(layers).map(([folder, { never, why }]) => ({

@@ -1,0 +1,166 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client, Connection } from '@temporalio/client';
+import { locate } from '#components';
+import { readJournalState } from '../activities/ledger/journal.ts';
+import type { JournalState } from '../activities/ledger/records.ts';
+import { ColdbackupClient } from '../client/index.ts';
+import { checkoutPath } from '../demo/checkout.ts';
+import { createCleanup } from '../demo/local/cleanup.ts';
+import type { Started } from '../demo/local/processes.ts';
+import { startDevServer, type DevServer } from '../demo/local/temporal.ts';
+import { waitFor } from '../demo/local/wait.ts';
+import { createChaosSite, hosts, type ChaosSite, type Host } from './site.ts';
+
+/** A whole site with all its processes; cells use it one after the other for as long as it is healthy. */
+export interface Rig {
+  readonly folder: string;
+  readonly site: ChaosSite;
+  readonly server: DevServer;
+  readonly library: ColdbackupClient;
+  readonly temporal: Client;
+  /** Those that run now, or ran last. */
+  readonly control: Started;
+  readonly agents: Readonly<Record<Host, Started>>;
+  readonly watchdog: Started | null;
+  startControl(): Promise<void>;
+  startAgent(host: Host): Promise<void>;
+  /** A second one, that nobody counts with. */
+  startAnotherAgent(host: Host): Promise<Started>;
+  coldbackup(...args: string[]): Promise<Started>;
+  /** As the systemd timer does. */
+  recoverIfOverdue(host: Host): Promise<string>;
+  journal(host: Host): JournalState;
+  ensureWatchdog(wanted: boolean): Promise<void>;
+  /** New agents that have not measured any night: a short night would not fit. */
+  forgetMeasures(): Promise<void>;
+  /** Why it can be used no more; null: it can. */
+  broken(): string | null;
+  end(options: { readonly keepFolder: boolean }): Promise<void>;
+}
+
+const main = [process.execPath, checkoutPath('dist/cli/main.js')];
+const readyWithinMs = 90_000;
+
+export async function createRig(): Promise<Rig> {
+  const folder = mkdtempSync(join(tmpdir(), 'coldbackup-chaos-'));
+  const cleanup = createCleanup();
+  try {
+    const alive = join(folder, 'alive');
+    writeFileSync(alive, '');
+    // Services end with the rig, however it ends.
+    await cleanup.start(['flock', '--no-fork', alive, 'sleep', 'infinity']);
+    const site = await createChaosSite(folder, alive);
+    const command = locate('temporal')?.command;
+    if (command === undefined) throw new Error('no temporal. What to do: npm run setup');
+    const server = await startDevServer({ command, dbFile: join(folder, 'temporal.db') });
+    cleanup.add(() => server.stop());
+    const library = await ColdbackupClient.connect({ address: server.address });
+    cleanup.add(() => library.close());
+    const connection = await Connection.connect({ address: server.address });
+    cleanup.add(() => connection.close());
+    return await startAll(folder, { site, server, library, temporal: new Client({ connection }), cleanup });
+  } catch (error) {
+    await cleanup.run();
+    throw error;
+  }
+}
+
+async function startAll(
+  folder: string,
+  parts: Pick<Rig, 'site' | 'server' | 'library' | 'temporal'> & {
+    readonly cleanup: ReturnType<typeof createCleanup>;
+  },
+): Promise<Rig> {
+  const { cleanup, ...rig } = parts;
+  const { site, server } = rig;
+  mkdirSync(join(folder, 'logs'));
+  const env = { TEMPORAL_ADDRESS: server.address };
+  let processes = 0;
+  const spawn = (name: string, argv: readonly string[]) =>
+    cleanup.start(argv, { env, logFile: join(folder, 'logs', `${++processes}-${name}.log`) });
+  const ready = async (name: string, argv: readonly string[]) => {
+    const started = await spawn(name, argv);
+    await waitFor(() => started.output().includes(' ready"'), {
+      what: `${name} to be ready`,
+      withinMs: readyWithinMs,
+      unless: () => (started.exit() ? started.output() : undefined),
+    });
+    return started;
+  };
+  const agentOf = (host: Host) => [...main, 'agent', site.file, '--host', host, '--state', site.state];
+  const stateOf = (host: Host) => join(site.state, 'chaos', host);
+  const control = () =>
+    ready('control', [process.execPath, checkoutPath('dist/chaos/control.js'), site.sites]);
+  const [firstControl, app, db] = await Promise.all([
+    control(),
+    ready('agent-app-1', agentOf('app-1')),
+    ready('agent-db-1', agentOf('db-1')),
+  ]);
+  const now = {
+    control: firstControl,
+    agents: { 'app-1': app, 'db-1': db },
+    watchdog: null as Started | null,
+  };
+
+  return {
+    ...{ folder, ...rig },
+    get control() {
+      return now.control;
+    },
+    get agents() {
+      return now.agents;
+    },
+    get watchdog() {
+      return now.watchdog;
+    },
+    startControl: async () => void (now.control = await control()),
+    startAgent: async (host) => void (now.agents[host] = await ready(`agent-${host}`, agentOf(host))),
+    startAnotherAgent: (host) => spawn(`second-agent-${host}`, agentOf(host)),
+    coldbackup: (...args) => spawn(args[0] ?? 'command', [...main, ...args]),
+    recoverIfOverdue: async (host) => {
+      const place = ['--site', site.file, '--state', site.state, '--host', host];
+      const timer = await spawn(`recover-${host}`, [...main, 'recover', '--if-overdue', ...place]);
+      await timer.exited;
+      return timer.output();
+    },
+    journal: (host) => readJournalState(stateOf(host)),
+    ensureWatchdog: async (wanted) => {
+      if (wanted === (now.watchdog !== null)) return;
+      const patience = ['--every', '1s', '--settle', '2s'];
+      if (wanted)
+        now.watchdog = await ready('watchdog', [...main, 'watchdog', '--sites', site.sites, ...patience]);
+      else {
+        await now.watchdog?.stop();
+        now.watchdog = null;
+      }
+    },
+    forgetMeasures: async () => {
+      await Promise.all(
+        hosts.map(async (host) => {
+          await now.agents[host].stop();
+          const file = join(stateOf(host), 'host.json');
+          if (existsSync(file)) {
+            const kept = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+            delete kept['broughtBackMs'];
+            writeFileSync(file, `${JSON.stringify(kept)}\n`, { mode: 0o600 });
+          }
+          now.agents[host] = await ready(`agent-${host}`, agentOf(host));
+        }),
+      );
+    },
+    broken: () => {
+      const ended = [now.control, ...Object.values(now.agents)].find((started) => started.exit());
+      return ended === undefined
+        ? null
+        : `${ended.command.slice(1, 6).join(' ')} has ended: ${ended.output()}`;
+    },
+    end: async ({ keepFolder }) => {
+      for (const started of [now.control, now.watchdog, ...Object.values(now.agents)])
+        started?.kill('SIGKILL');
+      await cleanup.run();
+      if (!keepFolder) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}

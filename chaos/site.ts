@@ -1,0 +1,198 @@
+import { randomBytes } from 'node:crypto';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { runCommand } from '../activities/system/command.ts';
+import { startTimeOf } from '../activities/system/processes.ts';
+import { checkoutPath } from '../demo/checkout.ts';
+import { isAlive } from '../demo/local/processes.ts';
+
+export const hosts = ['app-1', 'db-1'] as const;
+export type Host = (typeof hosts)[number];
+export const services = { web: 'app-1', worker: 'app-1', archive: 'db-1', spare: 'app-1' } as const;
+export type ServiceName = keyof typeof services;
+export const serviceNames = Object.keys(services) as readonly ServiceName[];
+export const graceMs = 2_000;
+
+/** Two hosts with real services that take their time to stop and to start, a tree that one copies, a store. */
+export interface ChaosSite {
+  readonly file: string;
+  readonly sites: string;
+  readonly state: string;
+  readonly data: string;
+  readonly store: string;
+  /** What `count: busy` sees. */
+  setBusy(count: number): void;
+  /** The wait has asked for the count; with `zero`: and was told 0. */
+  asked(zero?: boolean): boolean;
+  forgetAsked(): void;
+  isRunning(name: ServiceName): boolean;
+  isReady(name: ServiceName): boolean;
+  /** It was asked to stop, and takes its time. */
+  isStopping(name: ServiceName): boolean;
+  isHeld(name: ServiceName): boolean;
+  /** Ever. */
+  starts(name: ServiceName): number;
+  /** It heeds no SIGTERM until it is mended. */
+  refuseToStop(name: ServiceName, refuses: boolean): void;
+  /** So many starts fail. */
+  refuseToStart(name: ServiceName, times: number): void;
+  refusesLeft(name: ServiceName): number;
+  /** As somebody who lifts the hold and starts it by hand. */
+  startByForce(name: ServiceName): Promise<void>;
+}
+
+const control = checkoutPath('demo/services/servicectl');
+const treeBytes = 48 * 1024 * 1024;
+const treeFiles = 48;
+
+/** @param alive a file that is locked for as long as the services may live. */
+export async function createChaosSite(folder: string, alive: string): Promise<ChaosSite> {
+  const at = (...parts: string[]) => join(folder, ...parts);
+  const place = (name: string, ...parts: string[]) => join(folder, 'services', name, ...parts);
+  for (const part of ['sites', 'state', 'store', 'data/tree'])
+    mkdirSync(at(part), { recursive: true, mode: 0o755 });
+  for (let file = 0; file < treeFiles; file++)
+    writeFileSync(at('data/tree', String(file)), randomBytes(treeBytes / treeFiles));
+  writeFileSync(at('busy'), '0\n');
+  writeScript(at('count'), countScript(folder));
+  for (const name of serviceNames) {
+    mkdirSync(place(name), { recursive: true });
+    symlinkSync(alive, place(name, 'alive'));
+    writeScript(place(name, 'program'), program(place(name), at('data', name)));
+    writeScript(place(name, 'start'), startScript(place(name)));
+    writeFileSync(place(name, 'run'), `exec ${place(name, 'program')}\n`);
+    if (name !== 'spare') await runCommand([control, 'start', place(name)], { leavesDaemon: true });
+  }
+  const file = at('sites', 'chaos.yaml');
+  writeFileSync(file, siteFile(folder, place), { mode: 0o644 });
+  return {
+    ...{ file, sites: at('sites'), state: at('state'), data: at('data'), store: at('store') },
+    setBusy: (count) => replace(at('busy'), `${count}\n`),
+    asked: (zero = false) => existsSync(at(zero ? 'zero' : 'asked')),
+    forgetAsked: () => ['asked', 'zero'].forEach((name) => rmSync(at(name), { force: true })),
+    isRunning: (name) => isSupervised(place(name, 'supervisor')),
+    isReady: (name) => existsSync(place(name, 'ready')),
+    isStopping: (name) => existsSync(place(name, 'stopping')),
+    isHeld: (name) => existsSync(place(name, 'held')),
+    starts: (name) => numberIn(place(name, 'instance')),
+    refuseToStop: (name, refuses) =>
+      refuses ? writeFileSync(place(name, 'stubborn'), '') : rmSync(place(name, 'stubborn'), { force: true }),
+    refuseToStart: (name, times) => replace(place(name, 'refuse'), `${times}\n`),
+    refusesLeft: (name) => numberIn(place(name, 'refuse')),
+    startByForce: async (name) => {
+      rmSync(place(name, 'held'), { force: true });
+      await runCommand([control, 'start', place(name)], { leavesDaemon: true });
+    },
+  };
+}
+
+function numberIn(file: string): number {
+  return existsSync(file) ? Number(readFileSync(file, 'utf8')) : 0;
+}
+
+function isSupervised(file: string): boolean {
+  try {
+    const [pid = '', since] = readFileSync(file, 'utf8').trim().split(' ');
+    return isAlive(Number(pid)) && startTimeOf(Number(pid)) === since;
+  } catch {
+    return false;
+  }
+}
+
+function replace(file: string, text: string): void {
+  writeFileSync(`${file}.new`, text);
+  renameSync(`${file}.new`, file);
+}
+
+function writeScript(file: string, text: string): void {
+  writeFileSync(file, `#!/bin/sh\n${text}`);
+  chmodSync(file, 0o755);
+}
+
+/** A second to start, a second to stop, and it writes to what is copied. */
+function program(place: string, written: string): string {
+  return `cd ${place}
+rm -f ready stopping
+stop() {
+  [ -e stubborn ] && return
+  rm -f ready
+  : >stopping
+  sleep 1
+  rm -f stopping
+  exit 0
+}
+trap stop TERM
+sleep 1 & wait $!
+: >ready
+while :; do echo written >>${written}; sleep 0.2 & wait $!; done
+`;
+}
+
+function startScript(place: string): string {
+  return `refuses=$(cat ${place}/refuse 2>/dev/null || echo 0)
+if [ "$refuses" -gt 0 ]; then
+  echo $((refuses - 1)) >${place}/refuse
+  echo "does not start: $refuses" >&2
+  exit 1
+fi
+rm -f ${place}/ready
+exec ${control} start ${place}
+`;
+}
+
+function countScript(folder: string): string {
+  return `busy=$(cat ${folder}/busy)
+: >${folder}/asked
+[ "$busy" != 0 ] || : >${folder}/zero
+echo "$busy"
+`;
+}
+
+function siteFile(folder: string, place: (name: string, ...parts: string[]) => string): string {
+  const clock = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString().slice(11, 16);
+  const verbs = ['stop', 'status', 'instance', 'last-exit', 'hold-down', 'let-go'];
+  const service = (name: ServiceName) => `  ${name}:
+    host: ${services[name]}
+    command:
+      start: [${place(name, 'start')}]
+${verbs.map((verb) => `      ${verb}: [${control}, ${verb}, ${place(name)}]`).join('\n')}
+    stop-within: 6s
+    ready: { command: [/usr/bin/test, -e, ${place(name, 'ready')}], within: 10s }
+    normally: ${name === 'spare' ? 'stopped' : 'running'}`;
+  const procedure = (name: string) => `  ${name}:
+    up-by: "${clock(10)}"
+    steps:
+      - stop: [web, spare]
+      - wait: { count: busy, reaches: 0, until: "${clock(9)}", otherwise: fail }
+      - stop: [worker, archive]
+      - backup: { databases: [tree], method: cold, to: [vault] }
+    keep: { last: 2 }`;
+  return `
+site: chaos
+timezone: UTC
+hosts: [${hosts.join(', ')}]
+services:
+${serviceNames.map(service).join('\n')}
+counts:
+  busy: { host: app-1, command: [${join(folder, 'count')}] }
+databases:
+  tree:
+    used-by: [web, worker, archive]
+    files: { host: db-1, roots: [${join(folder, 'data')}] }
+stores:
+  vault: { directory: ${join(folder, 'store')}, shared: true, keeper: db-1 }
+limits: { grace: ${graceMs / 1_000}s }
+procedures:
+${procedure('patient')}
+${procedure('short')}
+`;
+}
