@@ -2,7 +2,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { isCancellation, workflowInfo } from '@temporalio/workflow';
 import { predictBringBack, type Prediction } from '../model/bring-back.ts';
 import type { HostReport } from '../model/activities.ts';
-import type { Instant, Plan } from '../model/plan.ts';
+import { copyingHosts, type Instant, type Plan } from '../model/plan.ts';
 import type { Check } from '../model/progress.ts';
 import type { HostName } from '../model/site.ts';
 import { agent } from './agents.ts';
@@ -41,7 +41,15 @@ export async function checkAll(
   const alive = plan.hosts.filter((_, index) => hosts[index]?.every(({ verdict }) => verdict !== 'no-go'));
   const shared = Object.entries(plan.stores).filter(([, store]) => store.shared);
   const stores = await Promise.all(
-    shared.map(([name, { keeper }]) => checkShared(plan.site, name, keeper, alive)),
+    shared.map(([name, { keeper }]) => {
+      const needed = new Set([keeper, ...copyingHosts(plan.steps, name)]);
+      return checkShared(
+        plan.site,
+        name,
+        keeper,
+        alive.filter((host) => needed.has(host)),
+      );
+    }),
   );
   return { checks: [timeCheck(plan, bringBack), ...hosts.flat(), ...stores.flat()], bringBack };
 }
