@@ -16,6 +16,9 @@ export function changesBetween(
     ...(before?.phase === after.phase ? [] : [`${after.site}/${after.procedure}: ${after.phase}`]),
     ...stepChanges(before, after),
     ...newIn(before?.now.map(nowText), after.now.map(nowText)).map((text) => withClockTimes(text, clock)),
+    ...newIn(before?.decisions.map(decisionText), after.decisions.map(decisionText)).map((text) =>
+      withClockTimes(text, clock),
+    ),
     ...newIn(before?.warnings, after.warnings).map((warning) => `note: ${warning}`),
     ...newIn(before?.notBack.map(notBackText), after.notBack.map(notBackText)),
   ].map((line) => `${stamp}  ${line}`);
@@ -37,6 +40,10 @@ function stepChanges(before: Progress | null, after: Progress): readonly string[
 
 function nowText({ text, until, then }: Progress['now'][number]): string {
   return `${text}${until === null ? '' : ` until ${until}`}${then === null ? '' : `, then ${then}`}`;
+}
+
+function decisionText({ what, detail, by, why }: Progress['decisions'][number]): string {
+  return `${by} decided: ${what}${detail === undefined ? '' : ` ${detail}`} (${why})`;
 }
 
 function notBackText({ what, host, why }: Progress['notBack'][number]): string {

@@ -146,6 +146,45 @@ test('the live view shows the tree of steps with their times', () => {
   ]);
 });
 
+describe('what can be done', () => {
+  const doLines = (changes: Parameters<typeof vitamProgress>[0]) =>
+    statusScreen(vitamProgress(changes), moment)
+      .split('\n')
+      .filter((line) => line.includes('coldbackup '));
+  const question = {
+    text: 'Go on?',
+    answers: ['continue', 'fail'],
+    since: atNight,
+    by: '2026-11-22T03:00:00.000Z',
+    else: 'fail',
+  };
+  const paused = { at: atNight, what: 'pause', by: 'ada', why: 'looking first' };
+
+  test('begins with what is asked, each with its step where several ask', () => {
+    expect(doLines({ questions: [{ ...question, step: '2/processing/1' }], paused })).toEqual([
+      'do     coldbackup answer vitam continue|fail --why "…"   (Go on?)',
+      '       coldbackup resume vitam --why "…"   (paused by ada: looking first)',
+      '       coldbackup abort vitam --why "…"   (brings 2 services back)',
+    ]);
+    const two = ['2/logbook/1', '2/processing/1'].map((step) => ({ ...question, step }));
+    expect(doLines({ questions: two })).toEqual([
+      'do     coldbackup answer vitam continue|fail --step 2/logbook/1 --why "…"   (Go on?)',
+      '       coldbackup answer vitam continue|fail --step 2/processing/1 --why "…"   (Go on?)',
+      '       coldbackup abort vitam --why "…"   (brings 2 services back)',
+    ]);
+  });
+
+  test('is an early restart once all steps are done, and another try while bringing back waits', () => {
+    expect(doLines({ phase: 'restart-wait' })[0]).toBe(
+      'do     coldbackup bring-back vitam --why "…"   (restarts 2 services now, the set stays)',
+    );
+    const round = { step: 'bring-back', text: 'round 2 for app-1', since: atNight, until: null, then: null };
+    expect(doLines({ phase: 'bring-back', now: [round] })[0]).toBe(
+      'do     coldbackup retry vitam --why "…"   (tries again now)',
+    );
+  });
+});
+
 describe('the lines of a log', () => {
   test('say what changed between two looks, and nothing when nothing did', () => {
     const before = vitamProgress();
@@ -169,6 +208,19 @@ describe('the lines of a log', () => {
       '03:18:00  app-1: undo: stop logbook',
     ]);
     expect(changesBetween(after, after, atNight, 'UTC')).toEqual([]);
+  });
+
+  test('say who decided what, and why', () => {
+    const decision = {
+      at: atNight,
+      what: 'extend',
+      detail: 'up by 2026-11-22T08:30:00.000Z',
+      by: 'ada',
+      why: 'the copy is slow tonight',
+    };
+    expect(changesBetween(vitamProgress(), vitamProgress({ decisions: [decision] }), atNight, 'UTC')).toEqual(
+      ['03:18:00  ada decided: extend up by 09:30 (the copy is slow tonight)'],
+    );
   });
 
   test('begin with what has happened so far', () => {
