@@ -84,7 +84,7 @@ describe('the watchdog', () => {
       `terminated: all back after ${((Date.now() - began) / 1000).toFixed(1)} s (rounds of 1 s, settled after 2 s)`,
     );
     expect(await site.services()).toEqual(asFound);
-    await waitFor(() => statSync(touched).mtimeMs > aliveMs + 4_000, {
+    await waitFor(() => statSync(touched).mtimeMs > aliveMs + 3_000, {
       what: 'later rounds',
       withinMs: 20_000,
     });
@@ -101,8 +101,8 @@ describe('the watchdog', () => {
     const before = site.starts();
     const began = Date.now();
     const touched = join(folder, 'lives-on');
-    const dog = await startWatchdog('--touch', touched);
-    await all.startAgent('app-1'); // db-1 does not answer, and keeps nobody waiting for long
+    // db-1 does not answer, and keeps nobody waiting for long.
+    const [dog] = await Promise.all([startWatchdog('--touch', touched), all.startAgent('app-1')]);
     await waitFor(async () => (await site.services())['web'] === 'running', {
       what: 'web is back',
       withinMs: 60_000,
@@ -127,7 +127,7 @@ describe('the watchdog', () => {
       withinMs: 60_000,
     });
     const deadMs = statSync(touched).mtimeMs;
-    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
     expect(statSync(touched).mtimeMs).toBe(deadMs);
     await all.server.restart();
     await waitFor(() => statSync(touched).mtimeMs > deadMs, {
