@@ -48,7 +48,7 @@ export function workflowIdOf({ site, procedure }: ProcedureInput): string {
 export function detailsOf({ site, procedure, upBy, again }: ProcedureInput): string {
   return [
     `Procedure **${procedure}** of site **${site}**${upBy === undefined ? '' : `, up by ${upBy}`}${again === true ? ', once more for this night' : ''}.`,
-    'Cancel or `abort` brings everything back. Terminate runs no code: then only `coldbackup recover` brings it back.',
+    'Cancel or `abort` brings everything back. Terminate runs no code: then the watchdog, or `coldbackup recover`, brings it back.',
   ].join('\n\n');
 }
 
