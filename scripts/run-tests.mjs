@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const clusters = ['test/mongodb/sharded', 'test/(demo/demo|nights/night)\\.test'];
+const clusters = ['test/mongodb/sharded', 'test/(demo/demo|nights/night-)'];
 const wanted = process.argv.slice(2);
 const runs =
   wanted.length > 0
