@@ -61,15 +61,35 @@ interface Tried {
 }
 
 async function tryCell(rig: Rig, fault: Fault, position: Position, attempt: number): Promise<Tried> {
+  const over = new AbortController();
+  try {
+    return await tryOnce(rig, { fault, position, attempt }, over.signal);
+  } finally {
+    over.abort();
+  }
+}
+
+async function tryOnce(
+  rig: Rig,
+  { fault, position, attempt }: { fault: Fault; position: Position; attempt: number },
+  over: AbortSignal,
+): Promise<Tried> {
   const isShort = position.short === true || fault.night === 'short';
   const { before, run, upByMs } = await begin(rig, { fault, position, isShort, attempt });
-  const over = new AbortController();
-  const cell: Strike = { rig, position, host: position.host, run, upByMs, backAgain: over.signal };
-  const early = endOf(rig, run);
+  const isBack = new AbortController();
+  const cell: Strike = {
+    rig,
+    position,
+    host: position.host,
+    run,
+    upByMs,
+    backAgain: AbortSignal.any([isBack.signal, over]),
+  };
+  const early = endOf(rig, run, over);
   const struck = await approachAndStrike(cell, { fault, before, hasEnded: () => early.ended !== null });
   rig.site.setBusy(0);
   // A reset run has another id.
-  const running = cell.run === run ? early : endOf(rig, cell.run);
+  const running = cell.run === run ? early : endOf(rig, cell.run, over);
   const problems: string[] = [];
   let backMs: number | null = null;
   if (struck.atMs !== null) {
@@ -82,7 +102,7 @@ async function tryCell(rig: Rig, fault: Fault, position: Position, attempt: numb
     if (typeof back === 'number') backMs = Math.max(0, back - struck.atMs);
     else problems.push(`${back} ${fault.withinMs / 1_000} s after it had to be`);
   }
-  over.abort();
+  isBack.abort();
   if (struck.atMs !== null) await fault.mend?.(cell);
   const end = await waitFor(() => running.ended, { what: 'the run to end', withinMs: endsWithinMs });
   const late = comesLate(fault, position) || struck.missed !== null;
@@ -170,12 +190,12 @@ async function untilBack(
   }
 }
 
-function endOf({ library }: Rig, run: RunRef): { ended: RunEnd | null } {
+function endOf({ library }: Rig, run: RunRef, signal: AbortSignal): { ended: RunEnd | null } {
   const state: { ended: RunEnd | null } = { ended: null };
   const { runId } = run;
   const watch = async () => {
     try {
-      const report = await library.result(run);
+      const report = await library.result(run, { signal });
       state.ended = { outcome: report.outcome, report, runId };
     } catch (error) {
       if (error instanceof RunLostError) state.ended = { outcome: 'lost', report: null, runId };

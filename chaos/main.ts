@@ -1,7 +1,8 @@
 // `npm run chaos`: every fault at every position of a night, on real parts; see docs/reliability.md.
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
+import type { CellResult } from './cell.ts';
 import { faults } from './faults.ts';
 import { runMatrix, type Cell } from './matrix.ts';
 import { positions } from './positions.ts';
@@ -15,6 +16,7 @@ const { values: options } = parseArgs({
     seed: { type: 'string' },
     lanes: { type: 'string', default: '1' },
     json: { type: 'string' },
+    resume: { type: 'string' },
     list: { type: 'boolean', default: false },
   },
 });
@@ -23,7 +25,8 @@ const cells = options.random === undefined ? matrix(options.only) : randomCells(
 if (cells.length === 0)
   throw new Error(`no cell is named ${JSON.stringify(options.only)}; --list shows them`);
 if (options.list) for (const cell of cells) console.log(nameOf(cell));
-else process.exitCode = await run();
+// A connection to a server that is gone must not hold this process.
+else process.exit(await run());
 
 async function run(): Promise<number> {
   const ending = new AbortController();
@@ -31,11 +34,18 @@ async function run(): Promise<number> {
   const startedAt = new Date();
   const lanes = Number(options.lanes);
   console.log(`${cells.length} cells, ${lanes} at a time; ^C ends after those under way`);
-  const results = await runMatrix(cells, {
-    lanes,
-    signal: ending.signal,
-    onResult: (result) => console.log(cellLine(result)),
-  });
+  const earlier = options.resume === undefined ? [] : heldIn(options.resume);
+  const isDone = (cell: Cell) =>
+    earlier.some(({ fault, position }) => fault === cell.fault.name && position === cell.position.name);
+  const now = await runMatrix(
+    cells.filter((cell) => !isDone(cell)),
+    {
+      lanes,
+      signal: ending.signal,
+      onResult: (result) => console.log(cellLine(result)),
+    },
+  );
+  const results = [...earlier, ...now];
   console.log(matrixTable(results));
   const minutes = (Date.now() - startedAt.getTime()) / 60_000;
   const load = loadavg().map((average) => average.toFixed(1));
@@ -52,11 +62,22 @@ async function run(): Promise<number> {
   return failed.length === 0 && !ending.signal.aborted ? 0 : 1;
 }
 
-/** `--only`: any part of `fault @ position`; several: any of them. */
+/** Every fault soon, at one position after the other. `--only`: any part of `fault @ position`; several: any of them. */
 function matrix(only: readonly string[] | undefined): readonly Cell[] {
-  return faults
-    .flatMap((fault) => positions.map((position) => ({ fault, position })))
+  return positions
+    .flatMap((_, shift) =>
+      faults.flatMap((fault, index) => {
+        const position = positions[(shift + index) % positions.length];
+        return position === undefined ? [] : [{ fault, position }];
+      }),
+    )
     .filter((cell) => only === undefined || only.some((part) => nameOf(cell).includes(part)));
+}
+
+/** What an earlier run has done need not be done again. */
+function heldIn(file: string): readonly CellResult[] {
+  const { results } = JSON.parse(readFileSync(file, 'utf8')) as { results: readonly CellResult[] };
+  return results.filter(({ state }) => state === 'held');
 }
 
 function randomCells(count: number): readonly Cell[] {

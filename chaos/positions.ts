@@ -79,7 +79,7 @@ export const positions: readonly Position[] = [
     host: 'db-1',
     short: true,
     reached: (seen) => seen.hasManifest() && !isBringingBack(seen),
-    passed: isBringingBack,
+    passed: (seen) => seen.hasManifest() && isBringingBack(seen),
   },
   {
     name: 'before bringing back',
@@ -99,7 +99,7 @@ export const positions: readonly Position[] = [
     name: 'before the release',
     host: 'app-1',
     reached: (seen) => isUndone(seen, 'web'),
-    passed: (seen) => !seen.claimed('app-1'),
+    passed: (seen) => seen.starts('web') > 0 && !seen.claimed('app-1'),
   },
 ];
 
@@ -113,7 +113,7 @@ function whileStopping(name: ServiceName): Pick<Position, 'reached' | 'passed'> 
 function whileStarting(name: ServiceName): Pick<Position, 'reached' | 'passed'> {
   return {
     reached: (seen) => seen.starts(name) > 0 && !seen.rig.site.isReady(name),
-    passed: (seen) => seen.rig.site.isReady(name),
+    passed: (seen) => seen.starts(name) > 0 && seen.rig.site.isReady(name),
   };
 }
 
