@@ -15,13 +15,14 @@ export interface Said {
 
 export type Coldbackup = (...args: string[]) => Promise<Said>;
 
-/** The command as a user runs it, off a terminal. */
-export function coldbackupAt(address?: string): Coldbackup {
+/** The command as a user runs it, off a terminal; `signal` ends what still runs: `run --wait` outlives its server. */
+export function coldbackupAt(address?: string, signal?: AbortSignal): Coldbackup {
   return async (...args) => {
     const { exitCode, stdout, stderr } = await runCommand([...main, ...args], {
       env: address === undefined ? {} : { TEMPORAL_ADDRESS: address },
       acceptExit: Array.from({ length: 256 }, (_, code) => code),
       timeoutMs: 110_000,
+      ...(signal && { signal }),
     });
     return { code: exitCode, stdout, stderr };
   };
@@ -60,10 +61,21 @@ export async function startAll(
   };
   const startControl = () => start('control', site.sites);
   const startAgent = (host: string) => start('agent', site.file, '--host', host, '--state', site.state);
+  const ending = new AbortController();
+  const running = new Set<Promise<unknown>>();
+  cleanup.add(async () => {
+    ending.abort();
+    await Promise.allSettled(running);
+  });
+  const coldbackup = coldbackupAt(server.address, ending.signal);
   const [control, ...agents] = await Promise.all([startControl(), ...site.hosts.map(startAgent)]);
   return {
     ...{ server, control, startControl, startAgent },
     agents: Object.fromEntries(site.hosts.map((host, index) => [host, agents[index] ?? control])),
-    coldbackup: coldbackupAt(server.address),
+    coldbackup: (...args) => {
+      const said = coldbackup(...args);
+      running.add(said);
+      return said;
+    },
   };
 }

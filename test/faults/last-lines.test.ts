@@ -50,7 +50,7 @@ describe('the last lines', () => {
   test('recover --if-overdue leaves it to time and to an agent that is alive, and ends one that is suspended', async () => {
     const site = await impatientSite();
     const before = site.starts();
-    const instant = await stopByHand(site, 'app-1', ['web'], 2_500);
+    const instant = await stopByHand(site, 'app-1', ['web'], 6_000);
     const early = await overdue(site, 'app-1');
     expect(early).toMatchObject({
       code: 0,
