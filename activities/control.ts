@@ -1,5 +1,6 @@
-import type { ControlActivities, ResolvedPlan, SiteInfo } from '../model/activities.ts';
+import type { ControlActivities, ResolvedPlan, SiteInfo, StoreInfo } from '../model/activities.ts';
 import type { Report } from '../model/progress.ts';
+import type { Site, Store } from '../model/site.ts';
 import { ApplicationFailure } from '@temporalio/common';
 import { resolvePlan } from '../config/plan.ts';
 import type { LoadedSite } from '../config/load.ts';
@@ -44,9 +45,14 @@ function infoOf({ site, digest, file }: LoadedSite): SiteInfo {
     hosts: site.hosts,
     procedures: Object.keys(site.procedures),
     stores: Object.fromEntries(
-      Object.entries(site.stores).map(([name, { keeper, shared }]) => [name, { keeper, shared }]),
+      Object.entries(site.stores).map(([name, store]) => [name, storeInfoOf(site, store)]),
     ),
   };
+}
+
+function storeInfoOf(site: Site, { keeper, shared, directory }: Store): StoreInfo {
+  const hosts = typeof directory === 'string' ? site.hosts : Object.keys(directory);
+  return { keeper, shared, others: shared ? [] : hosts.filter((host) => host !== keeper) };
 }
 
 function forGood<T>(work: () => T): T {

@@ -2,6 +2,8 @@ import { existsSync, renameSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Started } from '../demo/local/processes.ts';
+import { runningJobs } from '../activities/ledger/records.ts';
+import { signalGroup } from '../activities/system/processes.ts';
 import { waitFor } from '../demo/local/wait.ts';
 import type { Outcome } from '../model/progress.ts';
 import type { RunRef } from '../client/index.ts';
@@ -184,6 +186,7 @@ export const faults: readonly Fault[] = [
     never: ['complete'],
     tooLateFrom: 'after the copy, before the set is there',
   },
+  stalledCopy(),
   {
     name: 'the store is gone for a while',
     night: 'patient',
@@ -272,6 +275,22 @@ function abortWithoutControl(): Fault {
     },
     never: ['complete'],
     tooLateFrom: 'after the copy, before the set is there',
+  };
+}
+
+/** Whoever compresses heeds nothing any more, so that nobody reads: SIGKILL alone ends it. */
+function stalledCopy(): Fault {
+  return {
+    name: 'a copy stalls, and its processes heed no SIGTERM',
+    night: 'short',
+    withinMs: 20_000,
+    notAt: ({ name }) => (name.startsWith('in step 4') ? undefined : 'nothing is being copied'),
+    strike: ({ rig }) => {
+      const processes = runningJobs(rig.journal('db-1')).flatMap((job) => job.processes);
+      if (processes.length < 2) throw new NotApplicable(`the copy has ${processes.length} processes`);
+      for (const { pid, startTime } of processes.slice(1)) signalGroup(pid, startTime, 'SIGSTOP');
+    },
+    never: ['complete'],
   };
 }
 

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { startTimeOf } from '../activities/system/processes.ts';
+import { signalGroup, startTimeOf } from '../activities/system/processes.ts';
 import { runningJobs } from '../activities/ledger/records.ts';
 import type { Seen } from './seen.ts';
 import type { Host, ServiceName } from './site.ts';
@@ -150,15 +150,6 @@ function isTar(pid: number): boolean {
 
 function holdReader(seen: Seen): (() => void) | null {
   const reader = readerOf(seen);
-  if (reader === null || !signal(reader, 'SIGSTOP')) return null;
-  return () => void signal(reader, 'SIGCONT');
-}
-
-function signal({ pid, startTime }: Reader, name: NodeJS.Signals): boolean {
-  if (startTimeOf(pid) !== startTime) return false;
-  try {
-    return process.kill(-pid, name);
-  } catch {
-    return false;
-  }
+  if (reader === null || !signalGroup(reader.pid, reader.startTime, 'SIGSTOP')) return null;
+  return () => void signalGroup(reader.pid, reader.startTime, 'SIGCONT');
 }

@@ -8,6 +8,7 @@ import { addDev } from './commands/dev.ts';
 import { addHosts } from './commands/hosts.ts';
 import { addLedger } from './commands/ledger.ts';
 import { addPlan } from './commands/plan.ts';
+import { addPrune } from './commands/prune.ts';
 import { addRecover } from './commands/recover.ts';
 import { addRun } from './commands/run.ts';
 import { addRuns } from './commands/runs.ts';
@@ -44,6 +45,7 @@ export function createProgram(): Command {
       addHosts,
       addLedger,
       addSets,
+      addPrune,
       addSchedule,
       addRecover,
     ],

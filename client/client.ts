@@ -2,7 +2,7 @@ import type { Manifest, SetSummary, Verification } from '../model/manifest.ts';
 import type { Plan } from '../model/plan.ts';
 import type { Progress, Report } from '../model/progress.ts';
 import type { Site } from '../model/site.ts';
-import type { HostAnswer, LedgerAnswer, PlanAnswer } from '../workflows/inspect.ts';
+import type { HostAnswer, LedgerAnswer, PlanAnswer, PruneAnswer } from '../workflows/inspect.ts';
 import type { Decision, ProcedureInput } from '../workflows/messages.ts';
 import { decide, type Word, type WordInput } from './decide.ts';
 import { QuestionError } from './errors.ts';
@@ -171,6 +171,26 @@ export class ColdbackupClient {
   ): Promise<readonly Verification[]> {
     const { set, store } = await this.#setNamed(site, id, options.store);
     return ask(this.#link, 'setVerify', { site, store, set });
+  }
+
+  /** What retention lets go in each store, and why the rest stays; without `dryRun` it goes. */
+  prune(
+    site: string,
+    options: { readonly procedure?: string; readonly store?: string; readonly dryRun?: boolean } = {},
+  ): Promise<readonly PruneAnswer[]> {
+    return ask(this.#link, 'prune', { dryRun: false, ...options, site });
+  }
+
+  /** A pinned set is never removed; gives its whole id. */
+  async setPin(
+    site: string,
+    id: string,
+    pin: Pick<Decision, 'by' | 'why'> | null,
+    options: { readonly store?: string } = {},
+  ): Promise<string> {
+    const { set, store } = await this.#setNamed(site, id, options.store);
+    await ask(this.#link, 'setPin', { site, store, set, pin });
+    return set.id;
   }
 
   async #setNamed(site: string, id: string, store?: string): Promise<SetSummary> {

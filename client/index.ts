@@ -22,4 +22,4 @@ export type { Manifest, SetRef, SetSummary, Verification } from '../model/manife
 export type { Plan } from '../model/plan.ts';
 export type { Check, DecisionRecord, Outcome, Progress, Question, Report } from '../model/progress.ts';
 export type { Site } from '../model/site.ts';
-export type { HostAnswer, LedgerAnswer, PlanAnswer } from '../workflows/inspect.ts';
+export type { HostAnswer, LedgerAnswer, PlanAnswer, PruneAnswer } from '../workflows/inspect.ts';

@@ -6,7 +6,7 @@ import { controlQueue } from '../workflows/messages.ts';
 import { QuestionError, UnreachableError } from './errors.ts';
 import { assertServed, type Link } from './link.ts';
 
-type Questions = Pick<typeof inspect, 'plan' | 'hosts' | 'ledger' | 'sets' | 'setShow' | 'setVerify'>;
+type Questions = typeof inspect;
 type Asked<K extends keyof Questions> = Parameters<Questions[K]>[0];
 type Answer<K extends keyof Questions> = Awaited<ReturnType<Questions[K]>>;
 
@@ -15,7 +15,7 @@ const withinMs = 10 * 60_000;
 const verifyWithinMs = 24 * 60 * 60_000;
 
 /**
- * Asks control and the agents; changes nothing.
+ * Asks control and the agents.
  * @throws QuestionError for an unknown name, or what an agent says against it. UnreachableError when nobody answers.
  */
 export async function ask<K extends keyof Questions>(

@@ -15,13 +15,15 @@ import type {
   DatabaseRecord,
   Manifest,
   MongodbSetRecord,
+  Pin,
   SetRef,
   SetSummary,
   Verification,
 } from './manifest.ts';
 import type { Instant, Plan } from './plan.ts';
 import type { Check, Report } from './progress.ts';
-import type { HostName } from './site.ts';
+import type { Verdict } from './retention.ts';
+import type { HostName, Retention } from './site.ts';
 
 /**
  * What the workflows ask of the outside, by name only. Control's activities run on queue `coldbackup`, an agent's on
@@ -59,7 +61,14 @@ export interface SiteInfo {
   readonly timezone: string;
   readonly hosts: readonly HostName[];
   readonly procedures: readonly string[];
-  readonly stores: Readonly<Record<string, { readonly keeper: HostName; readonly shared: boolean }>>;
+  readonly stores: Readonly<Record<string, StoreInfo>>;
+}
+
+export interface StoreInfo {
+  readonly keeper: HostName;
+  readonly shared: boolean;
+  /** Besides the keeper: who may hold artifacts of its own, where the store is not shared. */
+  readonly others: readonly HostName[];
 }
 
 export interface AgentActivities
@@ -263,11 +272,32 @@ export interface StoreActivities {
    * With `removed` it removes just these: on the other hosts of a store that is not shared, what its keeper removed.
    */
   pruneSets(input: {
-    readonly plan: Plan;
+    readonly plan: Pick<Plan, 'site' | 'procedure' | 'keep'>;
     readonly store: string;
     readonly now: Instant;
     readonly removed?: readonly SetRef[];
   }): Promise<readonly SetRef[]>;
+  /** What the retention of this host's own site file makes of each procedure's sets; removes nothing. */
+  explainSets(input: {
+    readonly site: string;
+    readonly store: string;
+    readonly procedure?: string;
+    readonly now: Instant;
+  }): Promise<readonly ExplainedSets[]>;
+  /** A pinned set is never removed; null: it is pinned no longer. */
+  pinSet(input: {
+    readonly site: string;
+    readonly store: string;
+    readonly set: SetRef;
+    readonly pin: Pin | null;
+  }): Promise<void>;
+}
+
+export interface ExplainedSets {
+  readonly procedure: string;
+  readonly keep: Retention | null;
+  /** The newest first. */
+  readonly verdicts: readonly Verdict<SetSummary>[];
 }
 
 /** MongoDB, on the host that the site file names for the member or for mongos. */

@@ -88,6 +88,13 @@ export interface StepRecord {
   readonly detail?: string;
 }
 
+/** Beside the manifest of a set that retention must not touch. */
+export interface Pin {
+  readonly by: string;
+  readonly why: string;
+  readonly at: Instant;
+}
+
 /** One row of `coldbackup sets`. */
 export interface SetSummary {
   readonly set: SetRef;
@@ -99,6 +106,8 @@ export interface SetSummary {
   readonly sizeBytes: number;
   readonly artifacts: number;
   readonly complete: boolean;
+  /** Why, and by whom, it is pinned; absent: it is not. */
+  readonly pinned?: string;
 }
 
 export interface Verification {

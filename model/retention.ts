@@ -9,31 +9,89 @@ export interface RetainedSet {
   readonly night: string;
   readonly publishedAt: Instant;
   readonly complete: boolean;
+  /** Why somebody pinned it; absent: nobody did. */
+  readonly pinned?: string;
+  /** When a drill last proved it; absent: never. */
+  readonly provenAt?: Instant;
+}
+
+/** What becomes of a set, and why: every rule that keeps it, or that none does. */
+export interface Verdict<S extends RetainedSet> {
+  readonly set: S;
+  readonly stays: boolean;
+  readonly because: readonly string[];
 }
 
 /**
- * Which sets of one procedure may go. `last` keeps the newest complete sets; `daily`, `weekly` and `monthly` keep the
- * newest complete set of each of the last nights, ISO weeks or months that have one, so that nights without a backup
- * make nothing expire. A set that one rule keeps is kept. The newest complete set always stays; an incomplete one goes
- * once a newer complete set is there. Without a rule nothing goes.
+ * What becomes of the sets of one procedure, the newest first. `last` keeps the newest complete sets; `hourly`, `daily`,
+ * `weekly`, `monthly` and `yearly` keep the newest complete set of each of the last hours, nights, ISO weeks, months or
+ * years that have one, so that nights without a backup make nothing expire; `within` keeps all that is younger than so
+ * many days. A set that one rule keeps is kept. The newest complete set, the newest proven one and pinned ones always
+ * stay; an incomplete one goes once a newer complete set is there. Without a rule nothing goes.
  */
+export function explainRetention<S extends RetainedSet>(
+  sets: readonly S[],
+  keep: Retention | null,
+  now: Instant,
+): readonly Verdict<S>[] {
+  const newestFirst = [...sets].sort(byAge);
+  const complete = newestFirst.filter((set) => set.complete);
+  const kept = new Map<S, string[]>();
+  const stay = (some: readonly S[], why: (set: S) => string): void => {
+    for (const set of some) kept.set(set, [...(kept.get(set) ?? []), why(set)]);
+  };
+  const { last = 0, withinDays = 0 } = keep ?? {};
+  const [newest] = complete;
+  const since = new Date(Date.parse(now) - withinDays * dayMs).toISOString();
+
+  if (!hasRule(keep)) stay(newestFirst, () => 'no rule of retention');
+  stay(complete.slice(0, 1), () => 'the newest complete set');
+  stay(complete.filter(({ provenAt }) => provenAt !== undefined).slice(0, 1), () => 'the newest proven set');
+  stay(
+    newestFirst.filter(({ pinned }) => pinned !== undefined),
+    ({ pinned }) => `pinned: ${pinned ?? ''}`,
+  );
+  stay(complete.slice(0, last), () => `last ${last}`);
+  for (const [rule, periodOf] of Object.entries(periods) as [keyof typeof periods, (set: S) => string][])
+    stay(newestOfEach(complete, periodOf, keep?.[rule] ?? 0), (set) => `${rule} ${periodOf(set)}`);
+  stay(
+    complete.filter(({ publishedAt }) => withinDays > 0 && publishedAt >= since),
+    () => `within ${withinDays}d`,
+  );
+  stay(
+    newestFirst.filter((set) => !set.complete && (newest === undefined || byAge(set, newest) < 0)),
+    () => 'incomplete, and no complete set is newer',
+  );
+  return newestFirst.map((set) => {
+    const because = kept.get(set);
+    if (because !== undefined) return { set, stays: true, because };
+    return { set, stays: false, because: [set.complete ? 'no rule keeps it' : 'incomplete'] };
+  });
+}
+
+/** Which sets of one procedure may go. */
 export function selectForRemoval<S extends RetainedSet>(
   sets: readonly S[],
   keep: Retention | null,
+  now: Instant,
 ): readonly S[] {
-  if (keep === null || Object.values(keep).every((count) => count === undefined)) return [];
-  const newestFirst = [...sets].sort(byAge);
-  const complete = newestFirst.filter((set) => set.complete);
-  const [newest] = complete;
-  if (newest === undefined) return [];
-  const kept = new Set<S>([
-    newest,
-    ...complete.slice(0, keep.last ?? 0),
-    ...newestOfEach(complete, (set) => set.night, keep.daily ?? 0),
-    ...newestOfEach(complete, (set) => isoWeek(set.night), keep.weekly ?? 0),
-    ...newestOfEach(complete, (set) => set.night.slice(0, 7), keep.monthly ?? 0),
-  ]);
-  return newestFirst.filter((set) => !kept.has(set) && (set.complete || byAge(newest, set) < 0));
+  return explainRetention(sets, keep, now)
+    .filter(({ stays }) => !stays)
+    .map(({ set }) => set);
+}
+
+const dayMs = 86_400_000;
+
+const periods = {
+  hourly: ({ publishedAt }: RetainedSet) => publishedAt.slice(0, 13),
+  daily: ({ night }: RetainedSet) => night,
+  weekly: ({ night }: RetainedSet) => isoWeek(night),
+  monthly: ({ night }: RetainedSet) => night.slice(0, 7),
+  yearly: ({ night }: RetainedSet) => night.slice(0, 4),
+};
+
+function hasRule(keep: Retention | null): boolean {
+  return keep !== null && Object.values(keep).some((count) => count !== undefined);
 }
 
 /** `2026-W53`: weeks begin on Monday, and belong to the year that holds their Thursday (ISO 8601). */

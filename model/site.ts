@@ -153,9 +153,12 @@ export type Weekday = 'mon' | 'tue' | 'wed' | 'thu' | 'fri' | 'sat' | 'sun';
 
 export interface Retention {
   readonly last?: number;
+  readonly hourly?: number;
   readonly daily?: number;
   readonly weekly?: number;
   readonly monthly?: number;
+  readonly yearly?: number;
+  readonly withinDays?: number;
 }
 
 /** fail: all is brought back. ask: an operator decides (retry, skip, fail), until bringing back has to begin. */

@@ -7,8 +7,8 @@ import { agentQueue, controlQueue } from './messages.ts';
 export const answerWithinMs = 60_000;
 /** Beats come every 2 s; an agent that was killed is noticed after this. */
 const heartbeatMs = 20_000;
-/** Of a copy, which attaches again after an outage: longer than a server's restart takes. */
-const copyHeartbeatMs = 5 * 60_000;
+/** Of a copy, which attaches again after an outage: longer than a server's restart takes, as it has three attempts. */
+const copyHeartbeatMs = 60_000;
 
 export interface CallOptions {
   /** For people, in the UI's history. */

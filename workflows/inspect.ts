@@ -1,5 +1,5 @@
 import { ApplicationFailure } from '@temporalio/common';
-import type { LedgerView, SiteInfo } from '../model/activities.ts';
+import type { ExplainedSets, LedgerView, SiteInfo, StoreInfo } from '../model/activities.ts';
 import type { Manifest, SetRef, SetSummary, Verification } from '../model/manifest.ts';
 import type { Plan } from '../model/plan.ts';
 import type { Check } from '../model/progress.ts';
@@ -9,7 +9,10 @@ import type { ProcedureInput } from './messages.ts';
 import { askHost, checkAll } from './preflight.ts';
 import { nowInstant } from './run.ts';
 
-/** Questions that need control or agents, as small workflows: they change nothing (but for a store's token). */
+/**
+ * What needs control or agents, as small workflows. All but `prune` and `setPin` are questions: they change nothing (but
+ * for a store's token).
+ */
 
 const shortMs = 60_000;
 /** Reading a set again, byte by byte. */
@@ -134,6 +137,71 @@ export async function setVerify(input: {
   );
 }
 
+export interface PruneAnswer {
+  readonly store: string;
+  readonly explained: readonly ExplainedSets[];
+  /** On every host that holds a part. Empty where it was only asked what would go. */
+  readonly removed: readonly SetRef[];
+  /** What could not be removed, and where. */
+  readonly problems: readonly string[];
+}
+
+/** `coldbackup prune`: applies the retention of the site file now, as each night does after it published its set. */
+export async function prune(input: {
+  site: string;
+  procedure?: string;
+  store?: string;
+  dryRun: boolean;
+}): Promise<readonly PruneAnswer[]> {
+  const { site, procedure, dryRun } = input;
+  const info = await siteInfo(site);
+  const stores = input.store === undefined ? Object.keys(info.stores) : [input.store];
+  return Promise.all(
+    stores.map(async (store): Promise<PruneAnswer> => {
+      const { keeper, others } = await storeNamed(site, store);
+      const on = (host: string) => agent(site, host, { summary: `retention in ${store}`, withinMs: shortMs });
+      const now = nowInstant();
+      const explained = await on(keeper).explainSets({
+        ...{ site, store, now },
+        ...(procedure !== undefined && { procedure }),
+      });
+      if (dryRun) return { store, explained, removed: [], problems: [] };
+      const problems: string[] = [];
+      const removed = await Promise.all(
+        explained.map(async ({ procedure: name, keep }) => {
+          const what = { plan: { site, procedure: name, keep }, store, now };
+          const gone = await on(keeper).pruneSets(what);
+          await Promise.all(
+            others.map((host) =>
+              on(host)
+                .pruneSets({ ...what, removed: gone })
+                .catch((error: unknown) => problems.push(`${host}: ${messageOf(error)}`)),
+            ),
+          );
+          return gone;
+        }),
+      );
+      return { store, explained, removed: removed.flat(), problems };
+    }),
+  );
+}
+
+/** `coldbackup sets pin` and `unpin`. */
+export async function setPin(input: {
+  site: string;
+  store: string;
+  set: SetRef;
+  pin: { by: string; why: string } | null;
+}): Promise<null> {
+  const { site, store, set, pin } = input;
+  const { keeper } = await storeNamed(site, store);
+  await agent(site, keeper, { summary: `pin ${set.id}`, withinMs: shortMs }).pinSet({
+    ...{ site, store, set },
+    pin: pin === null ? null : { ...pin, at: nowInstant() },
+  });
+  return null;
+}
+
 async function siteInfo(site: string): Promise<SiteInfo> {
   const sites = await control('list sites').listSites();
   const info = sites.find((one) => one.site === site);
@@ -146,12 +214,16 @@ async function siteInfo(site: string): Promise<SiteInfo> {
 }
 
 async function keeperOf(site: string, store: string): Promise<string> {
+  return (await storeNamed(site, store)).keeper;
+}
+
+async function storeNamed(site: string, store: string): Promise<StoreInfo> {
   const { stores } = await siteInfo(site);
-  const keeper = stores[store]?.keeper;
-  if (keeper === undefined)
+  const info = stores[store];
+  if (info === undefined)
     throw ApplicationFailure.nonRetryable(
       `unknown store "${store}"; ${site} has: ${Object.keys(stores).join(', ') || 'none'}`,
       'UnknownName',
     );
-  return keeper;
+  return info;
 }

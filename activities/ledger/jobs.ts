@@ -1,7 +1,7 @@
 import { CancelledFailure } from '@temporalio/common';
 import type { Artifact } from '../../model/manifest.ts';
 import { inScope } from '../../model/ledger.ts';
-import { killGroup, startTimeOf } from '../system/processes.ts';
+import { signalGroup, startTimeOf } from '../system/processes.ts';
 import type { Journal } from './journal.ts';
 import { runningJobs } from './records.ts';
 import { refuse } from './refusals.ts';
@@ -98,14 +98,14 @@ export function createJobs(journal: Journal, now: () => string): Jobs {
     journal.recordIfPossible({ r: 'job-end', id, artifact: null, why, at: now() });
     job.controller.abort(new Error(why));
     for (const { pid, startTime } of journal.state().jobs.get(id)?.processes ?? [])
-      killGroup(pid, startTime, 'SIGKILL');
+      signalGroup(pid, startTime, 'SIGKILL');
   }
 }
 
 /** What an agent that died left running reads files that are about to be in use again. */
 function endLeftovers(journal: Journal, now: () => string): void {
   for (const job of runningJobs(journal.state())) {
-    for (const { pid, startTime } of job.processes) killGroup(pid, startTime, 'SIGKILL');
+    for (const { pid, startTime } of job.processes) signalGroup(pid, startTime, 'SIGKILL');
     // A full disk must not keep an agent from starting: it is what brings back.
     journal.recordIfPossible({
       ...{ r: 'job-end', id: job.id, artifact: null, why: 'the agent was restarted', at: now() },

@@ -2,7 +2,7 @@ import type { PreflightActivities, StoreActivities } from '../../model/activitie
 import type { HostName, Site } from '../../model/site.ts';
 import { createDirectoryStore } from './directory.ts';
 import { StoreError } from './names.ts';
-import { pruneSets, removeSets } from './prune.ts';
+import { explainSets, pinSet, pruneSets, removeSets } from './prune.ts';
 import { listSets, publishSet, showSet } from './sets.ts';
 import type { Store } from './store.ts';
 import { verifySet } from './verify.ts';
@@ -40,6 +40,9 @@ export function createStoreActivities(context: StoreContext): StoreActivities & 
       await removeSets(store, plan, removed, Date.parse(now));
       return removed;
     },
+    explainSets: async ({ store, procedure, now, ...input }) =>
+      explainSets(storeOf({ ...input, store }), site, { now, ...(procedure !== undefined && { procedure }) }),
+    pinSet: async (input) => pinSet(storeOf(input), input.set, input.pin),
     writeStoreToken: async (input) => storeOf(input).writeToken(input.token),
     readStoreToken: async (input) => storeOf(input).hasToken(input.token),
     removeStoreToken: async (input) => storeOf(input).removeToken(input.token),

@@ -1,12 +1,39 @@
-import type { SetRef } from '../../model/manifest.ts';
-import type { Plan } from '../../model/plan.ts';
-import { selectForRemoval } from '../../model/retention.ts';
-import { listSets, readManifest } from './sets.ts';
+import type { ExplainedSets } from '../../model/activities.ts';
+import type { Pin, SetRef, SetSummary } from '../../model/manifest.ts';
+import type { Instant, Plan } from '../../model/plan.ts';
+import { explainRetention, selectForRemoval } from '../../model/retention.ts';
+import type { Site } from '../../model/site.ts';
+import { StoreError } from './names.ts';
+import { pinName } from './pins.ts';
+import { listSets, nameOf, readManifest } from './sets.ts';
 import type { Store } from './store.ts';
 
 const leftoverAfterMs = 24 * 3_600_000;
 /** As coldbackup names sets; any other folder is somebody else's. */
 const setId = /^\d{4}-\d{2}-\d{2}T\d{6}Z-\w+$/;
+
+/** What retention makes of each procedure's sets. One that cannot be read, or that a later version wrote, stays. */
+export async function explainSets(
+  store: Store,
+  { site, procedures }: Pick<Site, 'site' | 'procedures'>,
+  { procedure, now }: { readonly procedure?: string; readonly now: Instant },
+): Promise<readonly ExplainedSets[]> {
+  const sets = await listSets(store, site, procedure);
+  const names = [...new Set(sets.map(({ set }) => set.procedure))].sort();
+  return names.map((name) => {
+    const own = sets.filter(({ set }) => set.procedure === name);
+    const keep = (Object.hasOwn(procedures, name) ? procedures[name]?.keep : undefined) ?? null;
+    const unknown = own.filter((set) => !isKnown(set));
+    const because = ['a later version wrote it'];
+    return {
+      ...{ procedure: name, keep },
+      verdicts: [
+        ...unknown.map((set) => ({ set, stays: true, because })),
+        ...explainRetention(own.filter(isKnown), keep, now),
+      ],
+    };
+  });
+}
 
 /**
  * Removes what the retention of the plan lets go, then what runs that never published left behind a day ago. Returns
@@ -17,10 +44,9 @@ export async function pruneSets(
   plan: Pick<Plan, 'site' | 'procedure' | 'keep'>,
   nowMs: number,
 ): Promise<readonly SetRef[]> {
-  const known = (await listSets(store, plan.site, plan.procedure)).filter(
-    ({ publishedAt }) => publishedAt !== '',
-  );
-  const removed = selectForRemoval(known, plan.keep).map(({ set }) => set);
+  const known = (await listSets(store, plan.site, plan.procedure)).filter(isKnown);
+  const now = new Date(nowMs).toISOString();
+  const removed = selectForRemoval(known, plan.keep, now).map(({ set }) => set);
   for (const set of removed) await store.remove(set);
   await clearLeftovers(store, plan, nowMs);
   return removed;
@@ -39,6 +65,17 @@ export async function removeSets(
   for (const set of sets) await store.remove(set);
   const newest = (await listSets(store, site, procedure)).at(-1)?.set.id;
   if (newest !== undefined) await clearLeftovers(store, { site, procedure }, nowMs, newest);
+}
+
+/** @throws StoreError when there is no such set. */
+export async function pinSet(store: Store, set: SetRef, pin: Pin | null): Promise<void> {
+  if ((await readManifest(store, set)).kind === 'none')
+    throw new StoreError(`There is no set ${nameOf(set)} in store ${store.name} (${store.place}).`);
+  await store.replaceText(set, pinName, pin === null ? '' : `${JSON.stringify(pin)}\n`);
+}
+
+function isKnown({ publishedAt }: SetSummary): boolean {
+  return publishedAt !== '';
 }
 
 /** Removes folders of sets without a manifest in which nothing has changed for 24 hours; returns them. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Artifact, Manifest, SetRef, SetSummary } from '../../model/manifest.ts';
 import { listLine } from '../archive/file-list.ts';
+import { pinnedBy, pinName } from './pins.ts';
 import { StoreError, filePath, manifestName, sumsName } from './names.ts';
 import type { Store } from './store.ts';
 
@@ -81,8 +82,10 @@ export async function listSets(
   const summaries: SetSummary[] = [];
   for (const set of folders) {
     const read = await readManifest(store, set);
-    if (read.kind === 'manifest') summaries.push(summaryOf(read.manifest, store));
-    else if (read.kind === 'other-format') summaries.push(unknownSummary(set, store, read.format));
+    if (read.kind === 'manifest') {
+      const pinned = pinnedBy(await store.readText(set, pinName));
+      summaries.push({ ...summaryOf(read.manifest, store), ...(pinned !== null && { pinned }) });
+    } else if (read.kind === 'other-format') summaries.push(unknownSummary(set, store, read.format));
   }
   return summaries.sort((one, other) => (one.set.id < other.set.id ? -1 : 1));
 }

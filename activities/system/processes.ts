@@ -21,8 +21,8 @@ function statOf(pid: number): readonly string[] | null {
   }
 }
 
-/** Ends the process group that `pid` leads, if it still is the process that was started at `startTime`. */
-export function killGroup(pid: number, startTime: string, signal: 'SIGTERM' | 'SIGKILL'): boolean {
+/** Sends a signal to the process group that `pid` leads, if it still is the process that was started at `startTime`. */
+export function signalGroup(pid: number, startTime: string, signal: NodeJS.Signals): boolean {
   if (startTimeOf(pid) !== startTime) return false;
   try {
     process.kill(-pid, signal);

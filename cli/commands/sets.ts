@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { endWith } from '../ending.ts';
 import { setScreen, setsScreen, verificationScreen } from '../screens/sets.ts';
-import { paint, print, printJson } from '../terminal.ts';
+import { paint, print, printJson, whoami } from '../terminal.ts';
 import { withClient, type ServerOptions } from '../with-client.ts';
 
 interface SetsOptions extends ServerOptions {
@@ -15,7 +15,7 @@ interface SetOptions extends SetsOptions {
 export function addSets(program: Command): void {
   const sets = program
     .command('sets')
-    .summary('backup sets: list, show, verify')
+    .summary('backup sets: list, show, verify, pin')
     .description('Lists the backup sets of a site in all its stores, the newest first.')
     .argument('<site>')
     .argument('[procedure]', 'only the sets of this procedure')
@@ -31,6 +31,7 @@ export function addSets(program: Command): void {
     });
   addShow(sets);
   addVerify(sets);
+  addPin(sets);
 }
 
 function addShow(sets: Command): void {
@@ -72,6 +73,36 @@ function addVerify(sets: Command): void {
         if (options.json === true) printJson(verifications);
         else print(verificationScreen(verifications, paint()));
         if (verifications.some(({ problems }) => problems.length > 0)) endWith('failed');
+      });
+    });
+}
+
+function addPin(sets: Command): void {
+  const pinned = (name: 'pin' | 'unpin', summary: string) =>
+    sets
+      .command(name)
+      .summary(summary)
+      .argument('<site>')
+      .argument('<set>', 'its id, or the beginning of it')
+      .option('--store <name>', 'where it is in several stores');
+  pinned('pin', 'keep a set, whatever retention says')
+    .description('Keeps a set for good: retention never removes it, until it is unpinned.')
+    .requiredOption('--why <reason>', 'shown by sets and prune')
+    .option('--by <name>', 'who decided', whoami())
+    .addHelpText('after', '\nExample:\n  coldbackup sets pin vitam 2026-11-21 --why "before the migration"')
+    .action(async (site: string, id: string, _, command: Command) => {
+      const { by, why, ...options } = command.optsWithGlobals<SetOptions & { by: string; why: string }>();
+      await withClient(options, async (client) => {
+        print(`pinned: ${await client.setPin(site, id, { by, why }, inStore(options))}`);
+      });
+    });
+  pinned('unpin', 'leave a set to retention again')
+    .description('Leaves a pinned set to retention again.')
+    .addHelpText('after', '\nExample:\n  coldbackup sets unpin vitam 2026-11-21')
+    .action(async (site: string, id: string, _, command: Command) => {
+      const options = command.optsWithGlobals<SetOptions>();
+      await withClient(options, async (client) => {
+        print(`not pinned: ${await client.setPin(site, id, null, inStore(options))}`);
       });
     });
 }

@@ -1,3 +1,4 @@
+import type { PruneAnswer } from '../../workflows/inspect.ts';
 import type { Manifest, SetSummary, Verification } from '../../model/manifest.ts';
 import { decisionsTable } from './report.ts';
 import { bytes, columns, count, exactly, plain, type Paint } from './text.ts';
@@ -6,7 +7,7 @@ export function setsScreen(sets: readonly SetSummary[]): string {
   if (sets.length === 0) return 'no sets';
   return columns([
     ['set', 'procedure', 'night', 'store', 'size', 'artifacts'],
-    ...sets.map(({ set, format, night, store, sizeBytes, artifacts, complete }) =>
+    ...sets.map(({ set, format, night, store, sizeBytes, artifacts, complete, pinned }) =>
       format === 1
         ? [
             set.id,
@@ -14,11 +15,39 @@ export function setsScreen(sets: readonly SetSummary[]): string {
             night,
             store,
             bytes(sizeBytes),
-            complete ? String(artifacts) : `${artifacts}, incomplete`,
+            [
+              String(artifacts),
+              ...(complete ? [] : ['incomplete']),
+              ...(pinned === undefined ? [] : [`pinned: ${pinned}`]),
+            ].join(', '),
           ]
         : [set.id, set.procedure, night, store, '', `format ${format}: made by a later version`],
     ),
   ]);
+}
+
+/** Of each set why it stays or goes. */
+export function pruneScreen(
+  answers: readonly PruneAnswer[],
+  { dryRun }: { readonly dryRun: boolean },
+  paint: Paint = plain,
+): string {
+  const rows = answers.flatMap(({ explained }) => explained.flatMap(({ verdicts }) => verdicts));
+  if (rows.length === 0) return 'no sets';
+  const gone = rows.filter(({ stays }) => !stays);
+  const size = bytes(gone.reduce((sum, { set }) => sum + set.sizeBytes, 0));
+  const goes = dryRun ? 'would go' : 'gone';
+  return [
+    columns([
+      ['set', 'procedure', 'store', 'size', '', 'because'],
+      ...rows.map(({ set: { set, store, sizeBytes }, stays, because }) => [
+        ...[set.id, set.procedure, store, bytes(sizeBytes)],
+        ...[stays ? 'stays' : goes, because.join(', ')],
+      ]),
+    ]),
+    `${count(rows.length - gone.length, 'set')} ${rows.length - gone.length === 1 ? 'stays' : 'stay'}, ${gone.length} ${goes} (${size})`,
+    ...answers.flatMap(({ problems }) => problems.map((problem) => paint.red(`not removed: ${problem}`))),
+  ].join('\n\n');
 }
 
 export function setScreen(manifest: Manifest, paint: Paint = plain): string {

@@ -2,7 +2,7 @@ import * as z from 'zod';
 import type { Procedure, Retention, Start, Weekday } from '../../model/site.ts';
 import { defined, distinct, expected, list, oneOf, strict, text } from './expect.ts';
 import type { Known } from './reference.ts';
-import { clockTime, date } from './scalars.ts';
+import { clockTime, date, days as daysLong } from './scalars.ts';
 import { onFailure, stepSchema } from './step.ts';
 
 const WEEKDAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const satisfies readonly Weekday[];
@@ -106,14 +106,20 @@ const number = z
 
 const keep = strict({
   last: number.describe('The newest so many sets.'),
+  hourly: number.describe('The newest set of each of so many hours.'),
   daily: number.describe('The newest set of each of so many days.'),
   weekly: number.describe('The newest set of each of so many weeks.'),
   monthly: number.describe('The newest set of each of so many months.'),
+  yearly: number.describe('The newest set of each of so many years.'),
+  within: daysLong.exactOptional().describe('Every set that is younger than so many days, such as 42d.'),
 })
   .refine((raw) => Object.keys(raw).length > 0, {
-    error: 'expected at least one of last, daily, weekly, monthly',
+    error: 'expected at least one of last, hourly, daily, weekly, monthly, yearly, within',
   })
-  .transform((raw): Retention => raw);
+  .transform(({ within, ...counts }): Retention => ({
+    ...counts,
+    ...(within !== undefined && { withinDays: within }),
+  }));
 
 /** `fri-mon` goes over the end of the week. */
 function range(words: string): readonly Weekday[] {

@@ -26,6 +26,11 @@ export const clockTime = text(
   'a clock time from "00:00" to "23:59", in quotes',
 );
 
+/** `42d` → days */
+export const days = text(/^[1-9]\d{0,4}d$/, 'a number of days such as "42d"').transform((words) =>
+  Number(words.slice(0, -1)),
+);
+
 const DATE = /^20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/;
 
 /** ISO 8601 calendar date, in the years that Temporal's calendars know. */

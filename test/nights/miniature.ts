@@ -182,6 +182,8 @@ export function createMiniature(
         problems: [],
       }),
       pruneSets: async () => [],
+      explainSets: async () => [],
+      pinSet: async () => undefined,
       mongodbTopology: async () => ({
         topology: 'sharded',
         sets: setsOf(mongodbOf(plan())),

@@ -27,14 +27,4 @@ describe('a night in virtual time', () => {
         if (kind === 'undoChange') expect([call, notBack.map((one) => one.id)]).toEqual([call, [id]]);
       }),
   );
-
-  forEach(
-    'brings everything back wherever it is cancelled',
-    () => every.calls((call) => !undoing.test(call) && !harmless.test(call)),
-    (call) =>
-      every.cancelledAt(call, ({ report, differences }) => {
-        expect([call, differences]).toEqual([call, []]);
-        expect([call, report.outcome]).toEqual([call, 'cancelled']);
-      }),
-  );
 });

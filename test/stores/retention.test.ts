@@ -1,10 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { isoWeek, selectForRemoval } from '../../model/retention.ts';
+import { explainRetention, isoWeek, selectForRemoval } from '../../model/retention.ts';
 import type { RetainedSet } from '../../model/retention.ts';
 import type { Retention } from '../../model/site.ts';
 
 const dayMs = 86_400_000;
+/** The day after the last set of any history. */
+const now = new Date(Date.UTC(2026, 0, 1 + 402)).toISOString();
 
 const anySets = fc
   .uniqueArray(fc.record({ day: fc.integer({ min: 0, max: 400 }), hour: fc.integer({ min: 0, max: 23 }) }), {
@@ -18,7 +20,10 @@ const anySets = fc
   );
 const count = fc.integer({ min: 0, max: 20 });
 const anyKeep: fc.Arbitrary<Retention> = fc.record(
-  { last: count, daily: count, weekly: count, monthly: count },
+  {
+    ...{ last: count, hourly: count, daily: count, weekly: count, monthly: count, yearly: count },
+    withinDays: fc.integer({ min: 1, max: 400 }),
+  },
   { requiredKeys: [] },
 );
 
@@ -37,9 +42,11 @@ describe('retention', () => {
       const kept = complete.filter((set) => !removed.includes(set));
       const rules: [number | undefined, (set: RetainedSet) => string][] = [
         [keep.last, keyOf],
+        [keep.hourly, (set) => set.publishedAt.slice(0, 13)],
         [keep.daily, (set) => set.night],
         [keep.weekly, (set) => isoWeek(set.night)],
         [keep.monthly, (set) => set.night.slice(0, 7)],
+        [keep.yearly, (set) => set.night.slice(0, 4)],
       ];
       const expected = new Set(Object.keys(keep).length === 0 ? complete : complete.slice(0, 1));
       for (const [periods = 0, periodOf] of rules) {
@@ -48,6 +55,9 @@ describe('retention', () => {
           if (newest !== undefined) expected.add(newest);
         }
       }
+      for (const set of complete)
+        if (Date.parse(now) - Date.parse(set.publishedAt) <= (keep.withinDays ?? 0) * dayMs)
+          expected.add(set);
       expect(new Set(kept)).toEqual(expected);
     });
   });
@@ -55,29 +65,60 @@ describe('retention', () => {
   test('has nothing more to remove the second time', () => {
     holds((sets, keep, removed) => {
       const kept = sets.filter((set) => !removed.includes(set));
-      expect(selectForRemoval(kept, keep)).toEqual([]);
+      expect(selectForRemoval(kept, keep, now)).toEqual([]);
     });
   });
 
   test('does not depend on the order of the sets', () => {
-    holds((sets, keep, removed) => expect(selectForRemoval([...sets].reverse(), keep)).toEqual(removed));
+    holds((sets, keep, removed) => expect(selectForRemoval([...sets].reverse(), keep, now)).toEqual(removed));
   });
 
   test('removes nothing without a rule', () => {
-    fc.assert(fc.property(anySets, (sets) => expect(selectForRemoval(sets, null)).toEqual([])));
-    fc.assert(fc.property(anySets, (sets) => expect(selectForRemoval(sets, {})).toEqual([])));
+    fc.assert(fc.property(anySets, (sets) => expect(selectForRemoval(sets, null, now)).toEqual([])));
+    fc.assert(fc.property(anySets, (sets) => expect(selectForRemoval(sets, {}, now)).toEqual([])));
+  });
+
+  test('never removes what is pinned, nor the newest that a drill proved', () => {
+    holds((sets, keep) => {
+      const marked = sets.map((set, index) => ({
+        ...set,
+        ...(index % 5 === 0 && { pinned: 'the migration (ana)' }),
+        ...(index % 3 === 0 && { provenAt: set.publishedAt }),
+      }));
+      const removed = selectForRemoval(marked, keep, now);
+      expect(removed.filter(({ pinned }) => pinned !== undefined)).toEqual([]);
+      const proven = sorted(marked.filter((set) => set.complete && set.provenAt !== undefined)).at(-1);
+      expect(removed).not.toContain(proven);
+    });
+  });
+
+  test('says of each set every rule that keeps it, or that none does', () => {
+    const sets = [setAt(0, 20, true), setAt(1, 20, true), { ...setAt(2, 20, true), pinned: 'audit (bo)' }];
+    const [oldest, older, newest] = sets;
+    expect(explainRetention(sets, { last: 1, daily: 2, yearly: 1 }, now)).toEqual([
+      {
+        set: newest,
+        stays: true,
+        because: [
+          ...['the newest complete set', 'pinned: audit (bo)', 'last 1'],
+          ...['daily 2026-01-03', 'yearly 2026'],
+        ],
+      },
+      { set: older, stays: true, because: ['daily 2026-01-02'] },
+      { set: oldest, stays: false, because: ['no rule keeps it'] },
+    ]);
   });
 
   test('an incomplete set stays until a newer complete one is there', () => {
     const older = setAt(1, 20, true);
     const incomplete = setAt(2, 20, false);
-    expect(selectForRemoval([older, incomplete], { last: 1 })).toEqual([]);
-    expect(selectForRemoval([older, incomplete, setAt(3, 20, true)], { last: 5 })).toEqual([incomplete]);
+    expect(selectForRemoval([older, incomplete], { last: 1 }, now)).toEqual([]);
+    expect(selectForRemoval([older, incomplete, setAt(3, 20, true)], { last: 5 }, now)).toEqual([incomplete]);
   });
 
   test('nights without a backup make nothing expire', () => {
     const sets = [setAt(0, 20, true), setAt(100, 20, true), setAt(399, 20, true)];
-    expect(selectForRemoval(sets, { daily: 3 })).toEqual([]);
+    expect(selectForRemoval(sets, { daily: 3 }, now)).toEqual([]);
   });
 });
 
@@ -93,7 +134,9 @@ test.each([
 function holds(
   check: (sets: readonly RetainedSet[], keep: Retention, removed: readonly RetainedSet[]) => void,
 ): void {
-  fc.assert(fc.property(anySets, anyKeep, (sets, keep) => check(sets, keep, selectForRemoval(sets, keep))));
+  fc.assert(
+    fc.property(anySets, anyKeep, (sets, keep) => check(sets, keep, selectForRemoval(sets, keep, now))),
+  );
 }
 
 function setAt(day: number, hour: number, complete: boolean): RetainedSet {

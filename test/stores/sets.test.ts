@@ -231,6 +231,31 @@ describe('retention', () => {
     );
   });
 
+  test('a pinned set stays until it is unpinned, and every set is explained', async () => {
+    const ids = ['2026-11-17', '2026-11-18'].map((day) => `${day}T190000Z-0a1b2c3d`);
+    for (const id of ids) await publishOne(id);
+    const [pinned = ''] = ids;
+    const now = new Date().toISOString();
+    const prune = { plan: planWith({ last: 1 }), store: 'vault', now };
+    const pin = { by: 'ana', why: 'before the migration', at: now };
+    await stores().pinSet({ ...where, set: setOf(pinned), pin });
+    expect(await stores().pruneSets(prune)).toEqual([]);
+    expect((await stores().listSets(where)).map((set) => set.pinned)).toEqual([
+      'before the migration (ana)',
+      undefined,
+    ]);
+    await writeFile(join(folderOf(directory, setOf(pinned)), 'pin.json'), '{ torn');
+    expect(await stores().pruneSets(prune)).toEqual([]);
+    await stores().pinSet({ ...where, set: setOf(pinned), pin: null });
+    const [explained] = await stores().explainSets({ ...where, now });
+    expect(explained?.verdicts.map(({ because }) => because)).toEqual([
+      ['no rule of retention', 'the newest complete set'],
+      ['no rule of retention'],
+    ]);
+    expect(await stores().pruneSets(prune)).toEqual([setOf(pinned)]);
+    await expect(stores().pinSet({ ...where, set: setOf(pinned), pin })).rejects.toThrow('There is no set');
+  });
+
   test('removes nothing without a rule', async () => {
     await publishOne('2026-11-17T190000Z-0a1b2c3d');
     await publishOne('2026-11-18T190000Z-0a1b2c3d');
