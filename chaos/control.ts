@@ -1,7 +1,8 @@
-// `node dist/chaos/control.js SITES`: control as it is, but for the nights of procedure `short`: nobody waits for the
-// morning, they restart some seconds before the up-by that they were started with.
+// `node dist/chaos/control.js SITES [broken]`: control as it is, but for the nights of procedure `short`: nobody waits for the
+// morning, they restart some seconds before the up-by that they were started with. broken: a build that fails every task.
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { createControlActivities } from '../activities/control.ts';
+import { checkoutPath } from '../demo/checkout.ts';
 import type { ResolvedPlan } from '../model/activities.ts';
 import { installRuntime, createLogger } from '../workers/logging.ts';
 import { workflowCode } from '../workers/control.ts';
@@ -11,7 +12,7 @@ const restartBeforeMs = 5_000;
 
 type ResolveInput = Parameters<typeof real.resolvePlan>[0];
 
-const [sites = ''] = process.argv.slice(2);
+const [sites = '', broken] = process.argv.slice(2);
 const logger = createLogger('control');
 installRuntime(logger);
 const real = createControlActivities({
@@ -23,7 +24,9 @@ const connection = await NativeConnection.connect({ address: process.env['TEMPOR
 const worker = await Worker.create({
   connection,
   taskQueue: controlQueue,
-  ...workflowCode(),
+  ...(broken === undefined
+    ? workflowCode()
+    : { workflowsPath: checkoutPath('dist/chaos/broken-workflows.js') }),
   activities: { ...real, resolvePlan: async (input: ResolveInput) => soon(await real.resolvePlan(input)) },
   shutdownGraceTime: '5s',
 });

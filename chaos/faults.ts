@@ -2,7 +2,7 @@ import { existsSync, renameSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Started } from '../demo/local/processes.ts';
-import { runningJobs } from '../activities/ledger/records.ts';
+import { programOf, runningProcesses } from './processes.ts';
 import { signalGroup } from '../activities/system/processes.ts';
 import { waitFor } from '../demo/local/wait.ts';
 import type { Outcome } from '../model/progress.ts';
@@ -57,7 +57,8 @@ export const faults: readonly Fault[] = [
   {
     name: 'agent killed, restarted at once',
     night: 'patient',
-    withinMs: 60_000,
+    // A copy's agent is missed after a minute without a beat.
+    withinMs: 100_000,
     strike: ({ rig, host }) => rig.agents[host].kill('SIGKILL'),
     end: restartAgent,
   },
@@ -105,6 +106,46 @@ export const faults: readonly Fault[] = [
     withinMs: 20_000,
     strike: ({ rig }) => rig.control.kill('SIGKILL'),
     mend: async ({ rig }) => rig.startControl(),
+  },
+  {
+    name: 'every workflow task fails, past up-by',
+    night: 'short',
+    withinMs: 20_000,
+    strike: ({ rig }) => rig.control.kill('SIGKILL'),
+    end: async ({ rig }) => rig.startControl({ broken: true }),
+    mend: async ({ rig }) => {
+      await rig.control.stop();
+      await rig.startControl();
+    },
+  },
+  {
+    name: 'agent cut off from Temporal, past up-by',
+    night: 'short',
+    withinMs: 20_000,
+    strike: ({ rig, host }) => rig.links[host].cut(),
+    mend: ({ rig, host }) => rig.links[host].mend(),
+  },
+  {
+    name: 'nothing gets through between agent and Temporal, past up-by',
+    night: 'short',
+    withinMs: 20_000,
+    strike: ({ rig, host }) => rig.links[host].choke(),
+    mend: ({ rig, host }) => rig.links[host].mend(),
+  },
+  {
+    name: 'host loses power, and boots',
+    night: 'patient',
+    withinMs: 100_000,
+    // The boot's, and where the stop comes after it, that of bringing back.
+    starts: 2,
+    strike: ({ rig, host }) => {
+      rig.agents[host].kill('SIGKILL');
+      rig.site.powerOff(host);
+    },
+    end: async (cell) => {
+      await cell.rig.site.powerOn(cell.host);
+      await restartAgent(cell);
+    },
   },
   {
     name: 'server killed, restarted at once',
@@ -285,10 +326,12 @@ function stalledCopy(): Fault {
     night: 'short',
     withinMs: 20_000,
     notAt: ({ name }) => (name.startsWith('in step 4') ? undefined : 'nothing is being copied'),
-    strike: ({ rig }) => {
-      const processes = runningJobs(rig.journal('db-1')).flatMap((job) => job.processes);
-      if (processes.length < 2) throw new NotApplicable(`the copy has ${processes.length} processes`);
-      for (const { pid, startTime } of processes.slice(1)) signalGroup(pid, startTime, 'SIGSTOP');
+    strike: async ({ rig }) => {
+      const zstd = await waitFor(
+        () => runningProcesses(rig.journal('db-1')).find(({ pid }) => programOf(pid) === 'zstd'),
+        { what: 'zstd', withinMs: 2_000 },
+      );
+      signalGroup(zstd.pid, zstd.startTime, 'SIGSTOP');
     },
     never: ['complete'],
   };

@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { signalGroup, startTimeOf } from '../activities/system/processes.ts';
-import { runningJobs } from '../activities/ledger/records.ts';
+import { signalGroup } from '../activities/system/processes.ts';
+import { programOf, runningProcesses } from './processes.ts';
 import type { Seen } from './seen.ts';
 import type { Host, ServiceName } from './site.ts';
 import { serviceNames } from './site.ts';
@@ -129,23 +128,9 @@ function isBringingBack(seen: Seen): boolean {
   return seen.takenOver('app-1') || seen.takenOver('db-1') || !seen.claimed('app-1');
 }
 
-interface Reader {
-  readonly pid: number;
-  readonly startTime: string;
-}
-
 /** The tar that reads the tree; null: it does not run. */
-function readerOf({ journals }: Seen): Reader | null {
-  const processes = runningJobs(journals['db-1']).flatMap((job) => job.processes);
-  return processes.find(({ pid, startTime }) => isTar(pid) && startTimeOf(pid) === startTime) ?? null;
-}
-
-function isTar(pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'tar';
-  } catch {
-    return false;
-  }
+function readerOf({ journals }: Seen) {
+  return runningProcesses(journals['db-1']).find(({ pid }) => programOf(pid) === 'tar') ?? null;
 }
 
 function holdReader(seen: Seen): (() => void) | null {

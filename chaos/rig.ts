@@ -11,6 +11,7 @@ import { createCleanup } from '../demo/local/cleanup.ts';
 import type { Started } from '../demo/local/processes.ts';
 import { startDevServer, type DevServer } from '../demo/local/temporal.ts';
 import { waitFor } from '../demo/local/wait.ts';
+import { createLink, type Link } from './link.ts';
 import { createChaosSite, hosts, type ChaosSite, type Host } from './site.ts';
 
 /** A whole site with all its processes; cells use it one after the other for as long as it is healthy. */
@@ -24,7 +25,9 @@ export interface Rig {
   readonly control: Started;
   readonly agents: Readonly<Record<Host, Started>>;
   readonly watchdog: Started | null;
-  startControl(): Promise<void>;
+  /** Between each agent and Temporal. */
+  readonly links: Readonly<Record<Host, Link>>;
+  startControl(options?: { readonly broken: boolean }): Promise<void>;
   startAgent(host: Host): Promise<void>;
   /** A second one, that nobody counts with. */
   startAnotherAgent(host: Host): Promise<Started>;
@@ -75,12 +78,16 @@ async function startAll(
   const { cleanup, ...rig } = parts;
   const { site, server } = rig;
   mkdirSync(join(folder, 'logs'));
-  const env = { TEMPORAL_ADDRESS: server.address };
+  const links = { 'app-1': await createLink(server.address), 'db-1': await createLink(server.address) };
+  for (const link of Object.values(links)) cleanup.add(() => link.close());
   let processes = 0;
-  const spawn = (name: string, argv: readonly string[]) =>
-    cleanup.start(argv, { env, logFile: join(folder, 'logs', `${++processes}-${name}.log`) });
-  const ready = async (name: string, argv: readonly string[]) => {
-    const started = await spawn(name, argv);
+  const spawn = (name: string, argv: readonly string[], address = server.address) =>
+    cleanup.start(argv, {
+      env: { TEMPORAL_ADDRESS: address },
+      logFile: join(folder, 'logs', `${++processes}-${name}.log`),
+    });
+  const ready = async (name: string, argv: readonly string[], address?: string) => {
+    const started = await spawn(name, argv, address);
     await waitFor(() => started.output().includes(' ready"'), {
       what: `${name} to be ready`,
       withinMs: readyWithinMs,
@@ -90,13 +97,13 @@ async function startAll(
   };
   const agentOf = (host: Host) => [...main, 'agent', site.file, '--host', host, '--state', site.state];
   const stateOf = (host: Host) => join(site.state, 'chaos', host);
-  const control = () =>
-    ready('control', [process.execPath, checkoutPath('dist/chaos/control.js'), site.sites]);
-  const [firstControl, app, db] = await Promise.all([
-    control(),
-    ready('agent-app-1', agentOf('app-1')),
-    ready('agent-db-1', agentOf('db-1')),
-  ]);
+  const startAgent = (host: Host) => ready(`agent-${host}`, agentOf(host), links[host].address);
+  const control = ({ broken } = { broken: false }) =>
+    ready('control', [
+      ...[process.execPath, checkoutPath('dist/chaos/control.js'), site.sites],
+      ...(broken ? ['broken'] : []),
+    ]);
+  const [firstControl, app, db] = await Promise.all([control(), startAgent('app-1'), startAgent('db-1')]);
   const now = {
     control: firstControl,
     agents: { 'app-1': app, 'db-1': db },
@@ -104,7 +111,7 @@ async function startAll(
   };
 
   return {
-    ...{ folder, ...rig },
+    ...{ folder, ...rig, links },
     get control() {
       return now.control;
     },
@@ -114,8 +121,8 @@ async function startAll(
     get watchdog() {
       return now.watchdog;
     },
-    startControl: async () => void (now.control = await control()),
-    startAgent: async (host) => void (now.agents[host] = await ready(`agent-${host}`, agentOf(host))),
+    startControl: async (options) => void (now.control = await control(options)),
+    startAgent: async (host) => void (now.agents[host] = await startAgent(host)),
     startAnotherAgent: (host) => spawn(`second-agent-${host}`, agentOf(host)),
     coldbackup: (...args) => spawn(args[0] ?? 'command', [...main, ...args]),
     recoverIfOverdue: async (host) => {
@@ -145,7 +152,7 @@ async function startAll(
             delete kept['broughtBackMs'];
             writeFileSync(file, `${JSON.stringify(kept)}\n`, { mode: 0o600 });
           }
-          now.agents[host] = await ready(`agent-${host}`, agentOf(host));
+          now.agents[host] = await startAgent(host);
         }),
       );
     },

@@ -11,7 +11,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { runCommand } from '../activities/system/command.ts';
-import { startTimeOf } from '../activities/system/processes.ts';
+import { signalGroup, startTimeOf } from '../activities/system/processes.ts';
 import { checkoutPath } from '../demo/checkout.ts';
 import { isAlive } from '../demo/local/processes.ts';
 
@@ -46,6 +46,10 @@ export interface ChaosSite {
   /** So many starts fail. */
   refuseToStart(name: ServiceName, times: number): void;
   refusesLeft(name: ServiceName): number;
+  /** Power off: nothing on the host gets to say goodbye, and `/run` with what it holds down is gone. */
+  powerOff(host: Host): void;
+  /** Power on: starts what is enabled. */
+  powerOn(host: Host): Promise<void>;
   /** As somebody who lifts the hold and starts it by hand. */
   startByForce(name: ServiceName): Promise<void>;
 }
@@ -88,11 +92,26 @@ export async function createChaosSite(folder: string, alive: string): Promise<Ch
       refuses ? writeFileSync(place(name, 'stubborn'), '') : rmSync(place(name, 'stubborn'), { force: true }),
     refuseToStart: (name, times) => replace(place(name, 'refuse'), `${times}\n`),
     refusesLeft: (name) => numberIn(place(name, 'refuse')),
+    powerOff: (host) => {
+      for (const name of servicesOf(host)) {
+        const [pid = '', since = ''] = readFileSync(place(name, 'supervisor'), 'utf8').trim().split(' ');
+        signalGroup(Number(pid), since, 'SIGKILL');
+        for (const gone of ['held', 'stopping', 'ready']) rmSync(place(name, gone), { force: true });
+      }
+    },
+    powerOn: async (host) => {
+      for (const name of servicesOf(host)) await runCommand([place(name, 'start')], { leavesDaemon: true });
+    },
     startByForce: async (name) => {
       rmSync(place(name, 'held'), { force: true });
       await runCommand([control, 'start', place(name)], { leavesDaemon: true });
     },
   };
+}
+
+/** Those that are started at boot. */
+function servicesOf(host: Host): readonly ServiceName[] {
+  return serviceNames.filter((name) => services[name] === host && name !== 'spare');
 }
 
 function numberIn(file: string): number {

@@ -120,6 +120,18 @@ describe('a night', () => {
       stdout: expect.stringMatching(/^every digest is right: 1 artifact, /),
     });
     expect((await coldbackup('runs', 'mini')).stdout).toContain('   complete   ');
+    expect((await coldbackup('sets', 'pin', 'mini', id, '--by', 'ana', '--why', 'audit')).stdout).toBe(
+      `pinned: ${id}\n`,
+    );
+    expect((await coldbackup('sets', 'mini')).stdout).toMatch(/ 1, pinned: audit \(ana\)\n$/);
+    expect(await coldbackup('prune', 'mini', '--dry-run')).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(
+        / stays +.*the newest complete set, pinned: audit \(ana\).*\n\n1 set stays, 0 would go/,
+      ),
+    });
+    expect((await coldbackup('sets', 'unpin', 'mini', id)).stdout).toBe(`not pinned: ${id}\n`);
+    expect((await coldbackup('prune', 'mini')).stdout).toMatch(/\n\n1 set stays, 0 gone \(0 B\)\n$/);
   });
 
   test('that ran before is not run again by mistake', async () => {

@@ -110,7 +110,7 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       'a list for a map',
       [['{ last: 3, daily: 7 }', '[3]']],
       'procedures.nightly.keep',
-      /expected a map with the keys last, daily, weekly, monthly, not a list/,
+      /expected a map with the keys last, hourly, daily, weekly, monthly, yearly, within, not a list/,
     ],
     [
       'a shell string for a command',
@@ -250,7 +250,7 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       'a retention of nothing',
       [['{ last: 3, daily: 7 }', '{}']],
       'procedures.nightly.keep',
-      /at least one of last, daily/,
+      /at least one of last, hourly, daily/,
     ],
     [
       'a relative store',

@@ -14,7 +14,7 @@ describe('a fault strikes, and everything is back in time', () => {
     ['run cancelled', 'in step 3 (archive stops)'],
     ['control killed, restarted at once', 'between steps 1 and 2'],
     ['run terminated (with a watchdog)', 'before bringing back'],
-    ['control killed, never back', 'in step 4 (the copy)'],
+    ['a copy stalls, and its processes heed no SIGTERM', 'in step 4 (the copy)'],
   ] as const;
   test.each(cells)('%s, %s', async (faultName, positionName) => {
     const fault = faults.find(({ name }) => name === faultName);
