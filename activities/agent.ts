@@ -1,6 +1,7 @@
 import type { AgentActivities } from '../model/activities.ts';
 import type { HostName, Site } from '../model/site.ts';
 import { createCopyActivities } from './copy.ts';
+import { createDrillActivities } from './drill/drill.ts';
 import { failingAtOnce } from './failures.ts';
 import type { Journal } from './ledger/journal.ts';
 import { createJobs } from './ledger/jobs.ts';
@@ -50,6 +51,7 @@ export function createAgentActivities(deps: AgentDeps): AgentActivities {
       host,
       during: () => ({ signal: signal(), onProgress: heartbeat() }),
     }),
+    ...createDrillActivities({ ...deps, listen: () => heartbeat() }),
     ...createPreflightActivities(deps),
   });
 }

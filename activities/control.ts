@@ -47,6 +47,7 @@ function infoOf({ site, digest, file }: LoadedSite): SiteInfo {
     stores: Object.fromEntries(
       Object.entries(site.stores).map(([name, store]) => [name, storeInfoOf(site, store)]),
     ),
+    ...(site.drill && { drill: { host: site.drill.host ?? null } }),
   };
 }
 

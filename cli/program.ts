@@ -5,6 +5,7 @@ import { addCheck } from './commands/check.ts';
 import { addControl } from './commands/control.ts';
 import { addDecisions } from './commands/decisions.ts';
 import { addDev } from './commands/dev.ts';
+import { addDrill } from './commands/drill.ts';
 import { addHosts } from './commands/hosts.ts';
 import { addLedger } from './commands/ledger.ts';
 import { addPlan } from './commands/plan.ts';
@@ -46,6 +47,7 @@ export function createProgram(): Command {
       addLedger,
       addSets,
       addPrune,
+      addDrill,
       addSchedule,
       addRecover,
     ],

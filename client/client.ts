@@ -1,10 +1,12 @@
-import type { Manifest, SetSummary, Verification } from '../model/manifest.ts';
+import type { Manifest, Proof, SetSummary, Verification } from '../model/manifest.ts';
 import type { Plan } from '../model/plan.ts';
 import type { Progress, Report } from '../model/progress.ts';
 import type { Site } from '../model/site.ts';
 import type { HostAnswer, LedgerAnswer, PlanAnswer, PruneAnswer } from '../workflows/inspect.ts';
+import type { Drill, DrillInput } from '../workflows/drill.ts';
 import type { Decision, ProcedureInput } from '../workflows/messages.ts';
 import { decide, type Word, type WordInput } from './decide.ts';
+import { drillResult, startDrill } from './drills.ts';
 import { QuestionError } from './errors.ts';
 import { openLink, type ConnectOptions, type Link } from './link.ts';
 import { ask } from './questions.ts';
@@ -191,6 +193,25 @@ export class ColdbackupClient {
     const { set, store } = await this.#setNamed(site, id, options.store);
     await ask(this.#link, 'setPin', { site, store, set, pin });
     return set.id;
+  }
+
+  /** The drills of a set, the newest first. */
+  async setProofs(site: string, id: string, options: { readonly store?: string } = {}): Promise<readonly Proof[]> {
+    const { set, store } = await this.#setNamed(site, id, options.store);
+    return ask(this.#link, 'setProofs', { site, store, set });
+  }
+
+  /**
+   * Starts a drill: a set is restored into scratch instances and compared. One at a time for each site.
+   * @throws AlreadyRunningError
+   */
+  startDrill(input: DrillInput): Promise<RunRef> {
+    return startDrill(this.#link, input);
+  }
+
+  /** Waits for its end; passed or not, it is a proof. @throws RefusedError when it could not be carried out. */
+  drillResult(drill: RunRef): Promise<Drill> {
+    return drillResult(this.#link, drill);
   }
 
   async #setNamed(site: string, id: string, store?: string): Promise<SetSummary> {

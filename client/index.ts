@@ -18,8 +18,9 @@ export {
   UnreachableError,
 } from './errors.ts';
 export type { CopyProgress, LedgerView } from '../model/activities.ts';
-export type { Manifest, SetRef, SetSummary, Verification } from '../model/manifest.ts';
+export type { Manifest, Proof, SetRef, SetSummary, Verification } from '../model/manifest.ts';
 export type { Plan } from '../model/plan.ts';
 export type { Check, DecisionRecord, Outcome, Progress, Question, Report } from '../model/progress.ts';
 export type { Site } from '../model/site.ts';
 export type { HostAnswer, LedgerAnswer, PlanAnswer, PruneAnswer } from '../workflows/inspect.ts';
+export type { Drill, DrillInput } from '../workflows/drill.ts';

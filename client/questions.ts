@@ -41,7 +41,7 @@ export async function ask<K extends keyof Questions>(
 /** Types of failures of control and agents. */
 const badInput: readonly string[] = ['UnknownName', 'UnknownSiteError', 'PlanError', 'WindowError'];
 
-function failureOf(error: WorkflowFailedError): Error {
+export function failureOf(error: WorkflowFailedError): Error {
   for (let cause: unknown = error.cause; cause instanceof Error; cause = cause.cause) {
     if (cause instanceof ApplicationFailure)
       return new QuestionError(cause.message, {

@@ -95,7 +95,7 @@ const SECTIONS = {
   store: 'stores',
 } as const satisfies Record<Exclude<Kind, 'host'>, string>;
 
-const TOP_KEYS = ['site', 'timezone', 'hosts', ...Object.values(SECTIONS), 'procedures', 'limits'];
+const TOP_KEYS = ['site', 'timezone', 'hosts', ...Object.values(SECTIONS), 'procedures', 'limits', 'drill'];
 
 /** What a name may refer to exists even where its own entry, or its section's name, is wrong: one mistake, one problem. */
 function namesIn(data: unknown): Known {
@@ -158,7 +158,8 @@ function drop(
   const [section, name] = path;
   if (typeof section !== 'string') return;
   const entries = rest[section];
-  if (typeof name === 'string' && isMap(entries)) Reflect.deleteProperty(entries, name);
+  if (section === 'drill') Reflect.deleteProperty(rest, section);
+  else if (typeof name === 'string' && isMap(entries)) Reflect.deleteProperty(entries, name);
   else if (Object.hasOwn(STAND_INS, section)) rest[section] = STAND_INS[section];
   else Reflect.deleteProperty(rest, section);
 }

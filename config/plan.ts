@@ -71,6 +71,7 @@ export function resolvePlan(loaded: LoadedSite, request: PlanRequest): Plan {
     timing: timingOf(site, holds),
     stores,
     keep: procedure.keep ?? null,
+    ...(procedure.proveEveryMs !== undefined && { proveEveryMs: procedure.proveEveryMs }),
     warnings: [...windowWarnings(procedure, window), ...notInTheSet(site, all)],
   };
 }

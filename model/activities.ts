@@ -16,6 +16,7 @@ import type {
   Manifest,
   MongodbSetRecord,
   Pin,
+  Proof,
   SetRef,
   SetSummary,
   Verification,
@@ -23,7 +24,7 @@ import type {
 import type { Instant, Plan } from './plan.ts';
 import type { Check, Report } from './progress.ts';
 import type { Verdict } from './retention.ts';
-import type { HostName, Retention } from './site.ts';
+import type { DrillCheck, HostName, Retention } from './site.ts';
 
 /**
  * What the workflows ask of the outside, by name only. Control's activities run on queue `coldbackup`, an agent's on
@@ -62,6 +63,8 @@ export interface SiteInfo {
   readonly hosts: readonly HostName[];
   readonly procedures: readonly string[];
   readonly stores: Readonly<Record<string, StoreInfo>>;
+  /** Where sets are restored to prove them; absent: nowhere. */
+  readonly drill?: { readonly host: HostName | null };
 }
 
 export interface StoreInfo {
@@ -78,6 +81,7 @@ export interface AgentActivities
     WaitActivities,
     CopyActivities,
     StoreActivities,
+    DrillActivities,
     MongodbActivities {}
 
 export interface LedgerActivities {
@@ -298,6 +302,48 @@ export interface ExplainedSets {
   readonly keep: Retention | null;
   /** The newest first. */
   readonly verdicts: readonly Verdict<SetSummary>[];
+}
+
+export interface DrillActivities {
+  /**
+   * Restores what this host sees of the set into its scratch folder, one artifact after the other, and compares; the
+   * folder is empty again whatever happens. Refused while a run holds the host, and given up when one claims it.
+   */
+  drillSet(input: { readonly site: string; readonly store: string; readonly set: SetRef }): Promise<Drilled>;
+  /** On the keeper: the newest first, older ones are forgotten at some point. */
+  recordProof(input: {
+    readonly site: string;
+    readonly store: string;
+    readonly set: SetRef;
+    readonly proof: Proof;
+  }): Promise<void>;
+  /** On the keeper. */
+  readProofs(input: {
+    readonly site: string;
+    readonly store: string;
+    readonly set: SetRef;
+  }): Promise<readonly Proof[]>;
+}
+
+export type Drilled = Pick<Proof, 'artifacts' | 'problems' | 'notCompared'> & {
+  /** One for each check of the site file: several hosts may hold parts of the answer. */
+  readonly answers: readonly CheckAnswer[];
+};
+
+export interface CheckAnswer {
+  readonly what: string;
+  readonly expect: DrillCheck['expect'];
+  readonly found: number;
+  /** Of those found, with the value that is expected. */
+  readonly equal: number;
+}
+
+/** Heartbeat details of a drill. */
+export interface DrillProgress {
+  readonly artifact: string;
+  readonly phase: 'unpack' | 'open' | 'compare';
+  readonly readBytes: number;
+  readonly totalBytes: number;
 }
 
 /** MongoDB, on the host that the site file names for the member or for mongos. */

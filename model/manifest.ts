@@ -108,6 +108,44 @@ export interface SetSummary {
   readonly complete: boolean;
   /** Why, and by whom, it is pinned; absent: it is not. */
   readonly pinned?: string;
+  /** Of its newest drill; absent: none, or an older agent. */
+  readonly proof?: { readonly at: Instant; readonly passed: boolean };
+}
+
+/** What a drill found: the set was restored into scratch instances and compared. Beside the manifest, the newest first. */
+export interface Proof {
+  readonly at: Instant;
+  readonly endedAt: Instant;
+  readonly passed: boolean;
+  readonly coldbackup: string;
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly artifacts: readonly ArtifactProof[];
+  readonly checks: readonly CheckProof[];
+  /** Empty: it passed. */
+  readonly problems: readonly string[];
+  /** What could not be compared, and why. */
+  readonly notCompared: readonly string[];
+}
+
+export interface ArtifactProof {
+  readonly artifact: string;
+  readonly database: string;
+  readonly host: HostName;
+  readonly contentBytes: number;
+  readonly files: number;
+  /** Of the server that opened it; null: a tree of files. */
+  readonly server: string | null;
+  /** Unpacking and opening together is what a restore takes at least. */
+  readonly tookMs: { readonly unpack: number; readonly open: number; readonly compare: number };
+}
+
+export interface CheckProof {
+  /** As the site file asks. */
+  readonly what: string;
+  readonly passed: boolean;
+  /** `found 12`, `found 3, of which 2 have it`. */
+  readonly found: string;
 }
 
 export interface Verification {

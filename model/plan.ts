@@ -35,6 +35,8 @@ export interface Plan {
   >;
   readonly stores: Readonly<Record<string, { readonly keeper: HostName; readonly shared: boolean }>>;
   readonly keep: Retention | null;
+  /** A newest proof that is older is a warning; absent: nobody asks. */
+  readonly proveEveryMs?: number;
   /** Loud, but no reason to stop: e.g. stateful services that are not in the set. */
   readonly warnings: readonly string[];
 }

@@ -11,8 +11,8 @@ export interface RetainedSet {
   readonly complete: boolean;
   /** Why somebody pinned it; absent: nobody did. */
   readonly pinned?: string;
-  /** When a drill last proved it; absent: never. */
-  readonly provenAt?: Instant;
+  /** Its newest drill. */
+  readonly proof?: { readonly passed: boolean };
 }
 
 /** What becomes of a set, and why: every rule that keeps it, or that none does. */
@@ -46,7 +46,7 @@ export function explainRetention<S extends RetainedSet>(
 
   if (!hasRule(keep)) stay(newestFirst, () => 'no rule of retention');
   stay(complete.slice(0, 1), () => 'the newest complete set');
-  stay(complete.filter(({ provenAt }) => provenAt !== undefined).slice(0, 1), () => 'the newest proven set');
+  stay(complete.filter(({ proof }) => proof?.passed === true).slice(0, 1), () => 'the newest proven set');
   stay(
     newestFirst.filter(({ pinned }) => pinned !== undefined),
     ({ pinned }) => `pinned: ${pinned ?? ''}`,

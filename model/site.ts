@@ -14,6 +14,32 @@ export interface Site {
   readonly stores: Readonly<Record<string, Store>>;
   readonly procedures: Readonly<Record<string, Procedure>>;
   readonly limits: Limits;
+  readonly drill?: Drill;
+}
+
+/** Where and how sets are restored to prove them. */
+export interface Drill {
+  /** Absent: the store's keeper; of a store that is not shared, each host that holds a part. */
+  readonly host?: HostName;
+  /** Absolute: an existing folder; all that a drill writes lies below it. */
+  readonly scratch: string;
+  /** How mongod is run, of the version that wrote the sets. */
+  readonly mongod?: Argv;
+  readonly checks: readonly DrillCheck[];
+}
+
+/** A question to a MongoDB database that was restored, with the answer that is expected. */
+export interface DrillCheck {
+  readonly database: string;
+  readonly db: string;
+  readonly collection: string;
+  /** Extended JSON; absent: every document. */
+  readonly filter?: Readonly<Record<string, unknown>>;
+  readonly expect:
+    | { readonly kind: 'count'; readonly count: number }
+    | { readonly kind: 'at-least'; readonly count: number }
+    /** At least one document is found, and each has this value there. */
+    | { readonly kind: 'field'; readonly field: string; readonly is: string | number | boolean };
 }
 
 /** How long something may stay down when nobody decides; what each agent keeps to by itself. */
@@ -136,6 +162,8 @@ export interface Procedure {
   /** What a run does that finds a host held by another one, before anything is stopped. */
   readonly whenHeld: 'refuse' | 'wait';
   readonly keep?: Retention;
+  /** The newest proof of a set must not be older. */
+  readonly proveEveryMs?: number;
 }
 
 export interface Start {

@@ -1,6 +1,6 @@
 import { ApplicationFailure } from '@temporalio/common';
-import type { ExplainedSets, LedgerView, SiteInfo, StoreInfo } from '../model/activities.ts';
-import type { Manifest, SetRef, SetSummary, Verification } from '../model/manifest.ts';
+import type { ExplainedSets, LedgerView, StoreInfo } from '../model/activities.ts';
+import type { Manifest, Proof, SetRef, SetSummary, Verification } from '../model/manifest.ts';
 import type { Plan } from '../model/plan.ts';
 import type { Check } from '../model/progress.ts';
 import { agent, control } from './agents.ts';
@@ -8,6 +8,7 @@ import { messageOf } from './ledger.ts';
 import type { ProcedureInput } from './messages.ts';
 import { askHost, checkAll } from './preflight.ts';
 import { nowInstant } from './run.ts';
+import { siteInfo } from './site-info.ts';
 
 /**
  * What needs control or agents, as small workflows. All but `prune` and `setPin` are questions: they change nothing (but
@@ -113,6 +114,18 @@ export async function setShow(input: { site: string; store: string; set: SetRef 
   return agent(input.site, keeper, { summary: `show ${input.set.id}`, withinMs: shortMs }).showSet(input);
 }
 
+/** The drills of a set, the newest first. */
+export async function setProofs(input: {
+  site: string;
+  store: string;
+  set: SetRef;
+}): Promise<readonly Proof[]> {
+  const { keeper } = await storeNamed(input.site, input.store);
+  return agent(input.site, keeper, { summary: `proofs of ${input.set.id}`, withinMs: shortMs }).readProofs(
+    input,
+  );
+}
+
 /** `coldbackup sets verify`: every host reads again what it can see of the set. */
 export async function setVerify(input: {
   site: string;
@@ -200,17 +213,6 @@ export async function setPin(input: {
     pin: pin === null ? null : { ...pin, at: nowInstant() },
   });
   return null;
-}
-
-async function siteInfo(site: string): Promise<SiteInfo> {
-  const sites = await control('list sites').listSites();
-  const info = sites.find((one) => one.site === site);
-  if (info === undefined)
-    throw ApplicationFailure.nonRetryable(
-      `unknown site "${site}"; control serves: ${sites.map((one) => one.site).join(', ') || 'none'}`,
-      'UnknownName',
-    );
-  return info;
 }
 
 async function keeperOf(site: string, store: string): Promise<string> {

@@ -6,7 +6,7 @@ import { agent } from './agents.ts';
 import { nowInstant, planOf, setRefOf, showNow, skippedBackups, stepRecords, type Run } from './run.ts';
 
 const shortMs = 5 * 60_000;
-const version = '0.1.0';
+export const version = '0.1.0';
 
 /**
  * The manifest last: without it there is no set. Of a store that is not shared each host publishes its own artifacts

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
 import type { ListedFile } from './file-list.ts';
 import { createTarReader } from './tar-reader.ts';
-import type { TarReader } from './tar-reader.ts';
+import type { TarEntry, TarReader } from './tar-reader.ts';
 
 export interface TarDigests extends TarReader {
   /** The files whose content has passed since the last call. */
@@ -18,14 +18,15 @@ export interface TarTotals {
   contentBytes: number;
 }
 
-/** Takes the SHA-256 of each file's content out of the stream of a tar archive. */
-export function createTarDigests(): TarDigests {
+/** Takes the SHA-256 of each file's content out of the stream of a tar archive. `onEntry` may throw to refuse one. */
+export function createTarDigests(onEntry: (entry: TarEntry) => void = () => undefined): TarDigests {
   const totals: TarTotals = { files: 0, hardLinks: 0, others: 0, contentBytes: 0 };
   let files: ListedFile[] = [];
   let path = '';
   let hash: Hash | null = null;
   const reader = createTarReader({
     entry(entry) {
+      onEntry(entry);
       if (entry.kind === 'hard-link') totals.hardLinks += 1;
       else if (entry.kind !== 'file') totals.others += 1;
       if (entry.kind !== 'file') return;

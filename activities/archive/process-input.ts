@@ -3,6 +3,8 @@ import type { RunningProcess } from '../system/command.ts';
 export interface ProcessInput {
   /** Resolves when more is welcome. false: the process reads no more, and its exit code says why. */
   write(chunk: Buffer): Promise<boolean>;
+  /** false: the process reads no more. */
+  isOpen(): boolean;
   end(): void;
 }
 
@@ -20,6 +22,7 @@ export function inputOf({ stdin }: RunningProcess): ProcessInput {
       }
       return !stdin.destroyed;
     },
+    isOpen: () => !stdin.destroyed,
     end: () => stdin.end(),
   };
 }

@@ -5,6 +5,10 @@ export interface TarEntry {
   readonly path: string;
   readonly kind: 'file' | 'hard-link' | 'symlink' | 'directory' | 'other';
   readonly sizeBytes: number;
+  /** Of a link: where it leads; else empty. */
+  readonly link: string;
+  /** What coldbackup never writes, and another reader might understand in another way; null: nothing. */
+  readonly foreign: string | null;
 }
 
 export interface TarHandler {
@@ -47,6 +51,7 @@ export function createTarReader(handler: TarHandler): TarReader {
   let global: ReadonlyMap<string, string> = new Map();
   let pax: ReadonlyMap<string, string> = new Map();
   let longName: string | null = null;
+  let foreign: string | null = null;
   let zeroBlocks = 0;
   let lastPath = '';
   let pushedBytes = 0;
@@ -98,9 +103,12 @@ export function createTarReader(handler: TarHandler): TarReader {
     checkSum(header);
     const type = String.fromCharCode(header[156] ?? 0);
     const sizeBytes = numberAt(header, 124, 12);
+    if (header.toString('latin1', 257, 265) !== 'ustar\x0000') foreign = 'a header that is not POSIX';
     if (type === 'x' || type === 'g' || type === 'L' || type === 'K') {
       begin('extension', sizeBytes);
       if (sizeBytes > maxExtensionBytes) throw new TarError(`A header of ${sizeBytes} bytes.`);
+      if (type !== 'x') foreign = `a header of type ${type}`;
+      if (pax.size > 0) foreign = 'two extended headers';
       extension = { kind: type === 'x' ? 'pax' : type === 'g' ? 'global' : 'long-name', chunks: [] };
       if (type === 'K') extension = null;
       if (sizeBytes === 0) payloadEnd();
@@ -110,6 +118,7 @@ export function createTarReader(handler: TarHandler): TarReader {
     lastPath = entry.path;
     pax = new Map();
     longName = null;
+    foreign = null;
     handler.entry(entry);
     begin(entry.kind === 'file' ? 'file' : 'skipped', entry.sizeBytes);
     if (entry.kind === 'file' && entry.sizeBytes === 0) payloadEnd();
@@ -123,8 +132,20 @@ export function createTarReader(handler: TarHandler): TarReader {
     const kind = kinds[type] ?? 'other';
     const size = Number(pax.get('size') ?? headerSize);
     if (!Number.isSafeInteger(size) || size < 0) throw new TarError(`${bytesText(path)} has no valid size.`);
-    // Links and directories have no content, whatever their size field says.
-    return { path, kind, sizeBytes: kind === 'file' || kind === 'other' ? size : 0 };
+    const hasContent = kind === 'file' || kind === 'other';
+    const unknownKey = [...pax.keys()].find((key) => !paxKeys.test(key));
+    return {
+      path,
+      kind,
+      // Links and directories have no content, whatever their size field says.
+      sizeBytes: hasContent ? size : 0,
+      link: kind === 'hard-link' || kind === 'symlink' ? (pax.get('linkpath') ?? upToNul(header.subarray(157, 257))) : '',
+      foreign:
+        foreign ??
+        (kind === 'other' ? `an entry of type ${JSON.stringify(type)}` : null) ??
+        (!hasContent && size > 0 ? 'a link or folder with content' : null) ??
+        (unknownKey === undefined ? null : `the pax key ${JSON.stringify(unknownKey.slice(0, 100))}`),
+    };
   }
 
   function begin(what: typeof current, sizeBytes: number): void {
@@ -143,6 +164,9 @@ export function createTarReader(handler: TarHandler): TarReader {
     extension = null;
   }
 }
+
+/** Of those that GNU tar writes with --xattrs and --acls. */
+const paxKeys = /^(path|linkpath|size|mtime|atime|ctime|uid|gid|uname|gname|SCHILY\.(xattr|acl)\..+)$/s;
 
 const kinds: Readonly<Record<string, TarEntry['kind']>> = {
   '0': 'file',
@@ -188,9 +212,12 @@ function paxRecords(bytes: Buffer): ReadonlyMap<string, string> {
   let offset = 0;
   while (offset < bytes.length) {
     const space = bytes.indexOf(0x20, offset);
-    const length = Number(bytes.toString('latin1', offset, space === -1 ? bytes.length : space));
+    const digits = bytes.toString('latin1', offset, space === -1 ? bytes.length : space);
+    const length = Number(digits);
     const equals = bytes.indexOf(0x3d, space);
-    if (space === -1 || equals === -1 || !(length > 0)) throw new TarError('A pax header is damaged.');
+    const ends = offset + length - 1;
+    if (!/^[1-9]\d{0,8}$/.test(digits) || equals === -1 || equals > ends || bytes[ends] !== 0x0a)
+      throw new TarError('A pax header is damaged.');
     records.set(
       bytes.toString('latin1', space + 1, equals),
       bytes.toString('latin1', equals + 1, offset + length - 1),

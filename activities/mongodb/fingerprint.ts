@@ -110,17 +110,27 @@ async function whatMoves(client: MongoClient): Promise<string | null> {
 export async function ttlCollections(client: MongoClient): Promise<readonly string[]> {
   const { ttlMonitorEnabled } = await client.db('admin').command({ getParameter: 1, ttlMonitorEnabled: 1 });
   if (ttlMonitorEnabled === false) return [];
-  const { databases } = await client.db('admin').admin().listDatabases({ nameOnly: true });
   const found: string[] = [];
-  for (const { name } of databases.filter((d) => !internalDatabases.has(d.name))) {
-    const db = client.db(name);
-    for (const info of await db.listCollections({ type: 'collection' }).toArray()) {
-      const indexes = await db.collection(info.name).listIndexes().toArray();
-      if (indexes.some((index: Document) => index['expireAfterSeconds'] !== undefined))
-        found.push(`${name}.${info.name}`);
-    }
+  for (const { db, collection } of await userCollections(client)) {
+    const indexes = await client.db(db).collection(collection).listIndexes().toArray();
+    if (indexes.some((index: Document) => index['expireAfterSeconds'] !== undefined))
+      found.push(`${db}.${collection}`);
   }
   return found;
+}
+
+export async function userCollections(
+  client: MongoClient,
+): Promise<readonly { readonly db: string; readonly collection: string }[]> {
+  const { databases } = await client.db('admin').admin().listDatabases({ nameOnly: true });
+  const names = databases.map(({ name }) => name).filter((name) => !internalDatabases.has(name));
+  const lists = await Promise.all(
+    names.map(async (db) => {
+      const collections = await client.db(db).listCollections({ type: 'collection' }).toArray();
+      return collections.map(({ name }) => ({ db, collection: name }));
+    }),
+  );
+  return lists.flat();
 }
 
 async function waitForMarker(

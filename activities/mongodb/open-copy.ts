@@ -8,26 +8,47 @@ import { refusal, trouble } from './errors.ts';
 import { optimeOf, optimeText, reached } from './optime.ts';
 import { poll } from './poll.ts';
 
-export interface OpenCopyOptions {
+export interface OpenCopyOptions extends Omit<OpenScratchOptions, 'listen'> {
   /** The unpacked artifact. It is read, never opened. */
   readonly archiveDir: string;
-  /** Made by this function: the copy of the copy that is opened. It stays; whoever called removes it. */
+  readonly port: number;
+}
+
+export interface OpenScratchOptions {
+  /** An unpacked artifact, or a copy of one: opening it changes it. It stays; whoever called removes it. */
   readonly scratchDir: string;
   /** How `mongod` is run: the start of its argument vector. Of the version that wrote the files. */
   readonly command: readonly string[];
-  readonly port: number;
+  /** On 127.0.0.1; or on a socket alone, where no other way leads into its network namespace. */
+  readonly listen: { readonly port: number } | { readonly socket: string };
   /** The set's point, from the manifest. null: of a standalone server, which has no oplog. */
   readonly marker: Optime | null;
   /** Longest time for each start, 120 s unless told. */
   readonly withinMs?: number;
   readonly signal?: AbortSignal | undefined;
+  readonly onProcess?: (pid: number) => void;
 }
 
 export interface OpenedCopy {
-  /** On 127.0.0.1 without login. */
+  /** Without login. */
   readonly uri: string;
   /** Stops it cleanly. */
   stop(): Promise<void>;
+}
+
+/** Opens a copy of a cold copy, see {@link openScratch}. */
+export async function openCopy({ archiveDir, port, ...options }: OpenCopyOptions): Promise<OpenedCopy> {
+  const { scratchDir } = options;
+  await refuseUnclean(archiveDir);
+  await mkdir(scratchDir, { recursive: true });
+  await cp(archiveDir, scratchDir, {
+    recursive: true,
+    errorOnExist: true,
+    force: false,
+    preserveTimestamps: true,
+    mode: constants.COPYFILE_FICLONE,
+  });
+  return openScratch({ ...options, listen: { port } });
 }
 
 /**
@@ -38,23 +59,15 @@ export interface OpenedCopy {
  *
  * https://www.mongodb.com/docs/manual/tutorial/restore-sharded-cluster/
  */
-export async function openCopy(options: OpenCopyOptions): Promise<OpenedCopy> {
-  const { archiveDir, scratchDir, marker } = options;
-  await refuseUnclean(archiveDir);
-  await mkdir(scratchDir, { recursive: true });
-  await cp(archiveDir, scratchDir, {
-    recursive: true,
-    errorOnExist: true,
-    force: false,
-    preserveTimestamps: true,
-    mode: constants.COPYFILE_FICLONE,
-  });
+export async function openScratch(options: OpenScratchOptions): Promise<OpenedCopy> {
+  const { scratchDir, marker } = options;
+  await refuseUnclean(scratchDir);
   const layout = await layoutOptions(scratchDir);
   if (marker) {
     const replay = ['recoverFromOplogAsStandalone=true', 'takeUnstableCheckpointOnShutdown=true'];
     const replayed = await start(options, layout, replay);
     await whileRunning(replayed, () =>
-      withClient(replayed.uri, (client) => assertReached(client, marker, archiveDir)),
+      withClient(replayed.uri, (client) => assertReached(client, marker, scratchDir)),
     );
   }
   const opened = await start(options, layout, ['ttlMonitorEnabled=false']);
@@ -77,11 +90,11 @@ async function whileRunning(copy: OpenedCopy, work: () => Promise<void>): Promis
   }
 }
 
-async function refuseUnclean(archiveDir: string): Promise<void> {
-  const lock = await lstat(join(archiveDir, 'mongod.lock')).catch(() => null);
+async function refuseUnclean(data: string): Promise<void> {
+  const lock = await lstat(join(data, 'mongod.lock')).catch(() => null);
   if (lock?.size === 0) return;
   throw refusal(
-    `${archiveDir} is no cold copy of a mongod: its mongod.lock is ${lock ? 'not empty' : 'not there'}.`,
+    `${data} is no cold copy of a mongod: its mongod.lock is ${lock ? 'not empty' : 'not there'}.`,
   );
 }
 
@@ -96,7 +109,7 @@ async function layoutOptions(data: string): Promise<readonly string[]> {
 }
 
 async function start(
-  { scratchDir, command, port, signal, withinMs = 120_000 }: OpenCopyOptions,
+  { scratchDir, command, listen, signal, onProcess, withinMs = 120_000 }: OpenScratchOptions,
   layout: readonly string[],
   parameters: readonly string[],
 ): Promise<OpenedCopy> {
@@ -105,11 +118,14 @@ async function start(
   const process = startProcess(
     [
       ...command,
-      ...['--dbpath', scratchDir, '--port', String(port), '--bind_ip', '127.0.0.1', '--nounixsocket'],
+      ...['--dbpath', scratchDir],
+      ...('port' in listen
+        ? ['--port', String(listen.port), '--bind_ip', '127.0.0.1', '--nounixsocket']
+        : ['--bind_ip', listen.socket]),
       ...['--logpath', log, '--wiredTigerCacheSizeGB', '0.25', ...layout],
       ...[...common, ...parameters].flatMap((parameter) => ['--setParameter', parameter]),
     ],
-    { signal },
+    { signal, ...(onProcess && { onSpawn: onProcess }) },
   );
   process.stdout.resume();
   let ended: string | null = null;
@@ -117,7 +133,8 @@ async function start(
     ({ exitCode }) => (ended = `exit code ${exitCode}`),
     (error: unknown) => (ended = String(error)),
   );
-  const uri = `mongodb://127.0.0.1:${port}/?directConnection=true`;
+  const place = 'port' in listen ? `127.0.0.1:${listen.port}` : encodeURIComponent(listen.socket);
+  const uri = `mongodb://${place}/?directConnection=true`;
   const up = await poll<true>(
     async () => {
       if (ended !== null) throw trouble(`mongod on ${scratchDir} ended with ${ended}: ${await tailOf(log)}`);
@@ -137,16 +154,18 @@ async function start(
     await process.kill();
     throw trouble(`mongod on ${scratchDir} did not answer within ${withinMs} ms: ${await tailOf(log)}`);
   }
-  return { uri, stop: () => shutDown(process, uri, done, log) };
+  return { uri, stop: () => shutDown(process, uri, done, log, signal) };
 }
 
-/** Asks, and never kills: the files have to be whole for the next start. */
+/** Asks, and never kills: the files have to be whole for the next start. An abort has killed it. */
 async function shutDown(
   process: RunningProcess,
   uri: string,
   done: Promise<string>,
   log: string,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
+  if (signal?.aborted) return void (await done);
   // The server closes the connection instead of answering.
   await withClient(uri, (client) => client.db('admin').command({ shutdown: 1, force: true })).catch(
     () => undefined,
@@ -156,12 +175,12 @@ async function shutDown(
     throw trouble(`the scratch mongod ${process.pid} ended with ${ending}: ${await tailOf(log)}`);
 }
 
-async function assertReached(client: MongoClient, marker: Optime, archiveDir: string): Promise<void> {
+async function assertReached(client: MongoClient, marker: Optime, data: string): Promise<void> {
   const last = await client.db('local').collection('oplog.rs').find().sort({ $natural: -1 }).limit(1).next();
   const at = last && optimeOf(last);
   if (!reached(at, marker))
     throw refusal(
-      `${archiveDir} ends at ${optimeText(at)}, before the marker ${optimeText(marker)}: the copy lacks what was acknowledged.`,
+      `${data} ends at ${optimeText(at)}, before the marker ${optimeText(marker)}: the copy lacks what was acknowledged.`,
     );
 }
 

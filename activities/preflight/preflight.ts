@@ -7,7 +7,7 @@ import { PROTOCOL } from '../ledger/ledger.ts';
 import { openEntries } from '../ledger/records.ts';
 import { checkMongodb } from '../mongodb/checks.ts';
 import { createDriver } from '../services/drivers.ts';
-import { checkStore } from '../stores/checks.ts';
+import { checkProofs, checkStore } from '../stores/checks.ts';
 import { runCommand } from '../system/command.ts';
 import { createObserveActivity } from './observe.ts';
 import { checkService } from './services.ts';
@@ -79,6 +79,7 @@ async function checkPlan(
         ),
       ),
     checkCopies(deps, plan, stores),
+    ...stores.map((store) => guarded(host, `proofs in ${store}`, () => checkProofs(site, store, host, plan))),
   ]);
   return groups.flat();
 }

@@ -40,6 +40,33 @@ export async function checkStore(
   return [{ ...check, hint: `make room for ${sizeText(neededBytes)}, or keep fewer sets` }];
 }
 
+/** On the keeper: sets that were never restored, or not for long, are only hoped to be good. */
+export async function checkProofs(
+  site: Site,
+  name: string,
+  host: HostName,
+  { proveEveryMs, stores, ...plan }: Pick<Plan, 'site' | 'procedure' | 'proveEveryMs' | 'stores'>,
+): Promise<readonly Check[]> {
+  if (proveEveryMs === undefined || stores[name]?.keeper !== host) return [];
+  const sets = (await listSets(openStore(site, host, name), plan.site, plan.procedure)).filter(
+    ({ publishedAt }) => publishedAt !== '',
+  );
+  const newest = sets
+    .flatMap(({ set, proof }) => (proof?.passed === true ? [{ id: set.id, at: proof.at }] : []))
+    .sort((one, other) => (one.at < other.at ? 1 : -1))[0];
+  const failed = sets.filter(({ proof }) => proof?.passed === false).map(({ set }) => set.id);
+  const check = { host, subject: `proofs in ${name}` };
+  const hint = `coldbackup drill ${plan.site} --store ${name}`;
+  const bad = failed.length === 0 ? '' : `; the drill of ${failed.join(', ')} failed`;
+  const wanted = `prove-every: ${Math.round(proveEveryMs / 86_400_000)}d`;
+  if (sets.length === 0) return [{ ...check, verdict: 'go', detail: 'no set yet to prove' }];
+  if (newest === undefined)
+    return [{ ...check, verdict: 'warning', detail: `no set was ever proven (${wanted})${bad}`, hint }];
+  const detail = `the newest proof is of ${newest.at}, of set ${newest.id} (${wanted})${bad}`;
+  const late = Date.now() - Date.parse(newest.at) > proveEveryMs;
+  return [late || bad !== '' ? { ...check, verdict: 'warning', detail, hint } : { ...check, verdict: 'go', detail }];
+}
+
 /** `12.3 GB` */
 export function sizeText(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];

@@ -3,6 +3,7 @@ import type { Artifact, Manifest, SetRef, SetSummary } from '../../model/manifes
 import { listLine } from '../archive/file-list.ts';
 import { pinnedBy, pinName } from './pins.ts';
 import { StoreError, filePath, manifestName, sumsName } from './names.ts';
+import { readProofs } from './proofs.ts';
 import type { Store } from './store.ts';
 
 const knownFormat = 1;
@@ -84,7 +85,7 @@ export async function listSets(
     const read = await readManifest(store, set);
     if (read.kind === 'manifest') {
       const pinned = pinnedBy(await store.readText(set, pinName));
-      summaries.push({ ...summaryOf(read.manifest, store), ...(pinned !== null && { pinned }) });
+      summaries.push({ ...summaryOf(read.manifest, store), ...(pinned !== null && { pinned }), ...(await newestProof(store, set)) });
     } else if (read.kind === 'other-format') summaries.push(unknownSummary(set, store, read.format));
   }
   return summaries.sort((one, other) => (one.set.id < other.set.id ? -1 : 1));
@@ -163,6 +164,11 @@ function summaryOf(manifest: Manifest, store: Store): SetSummary {
     artifacts: here.length,
     complete: manifest.complete,
   };
+}
+
+async function newestProof(store: Store, set: SetRef): Promise<Pick<SetSummary, 'proof'>> {
+  const [newest] = await readProofs(store, set);
+  return newest === undefined ? {} : { proof: { at: newest.at, passed: newest.passed } };
 }
 
 function unknownSummary(set: SetRef, store: Store, format: number): SetSummary {

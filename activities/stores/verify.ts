@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Artifact, Manifest, Verification } from '../../model/manifest.ts';
 import { createTarDigests } from '../archive/digests.ts';
-import { bytesText, linesOf, parseListLine } from '../archive/file-list.ts';
-import type { ListedFile } from '../archive/file-list.ts';
+import { linesOf } from '../archive/file-list.ts';
+import { createComparison, type Comparison } from '../archive/list-comparison.ts';
 import { inputOf } from '../archive/process-input.ts';
 import { startProcess } from '../system/command.ts';
 import type { RunningProcess } from '../system/command.ts';
@@ -147,64 +147,8 @@ async function readBack(check: Check, zstd: RunningProcess, compare: Comparison)
   await compare.end();
 }
 
-interface Comparison {
-  found(file: ListedFile): Promise<void>;
-  end(): Promise<void>;
-}
-
-/** Both are in the order of the archive. A window of the list is kept, to tell a missing file from an extra one. */
-function createComparison(
-  artifact: string,
-  lines: AsyncGenerator<string> | null,
-  problem: (what: string) => void,
-): Comparison {
-  const windowSize = 1_000;
-  const ahead: ListedFile[] = [];
-  let ended = lines === null;
-  const fill = async (count: number): Promise<void> => {
-    while (!ended && ahead.length < count) {
-      const next = await lines?.next();
-      if (next === undefined || next.done === true) ended = true;
-      else {
-        const listed = parseListLine(next.value);
-        if (listed === null)
-          problem(`${artifact}.files: is no list of digests: ${bytesText(next.value.slice(0, 200))}`);
-        else ahead.push(listed);
-      }
-    }
-  };
-  const missing = (listed: ListedFile): void => problem(`${artifact}: ${bytesText(listed.path)} is missing`);
-  return {
-    async found(file) {
-      if (lines === null) return;
-      await fill(1);
-      if (ahead[0]?.path !== file.path) {
-        await fill(windowSize);
-        const place = ahead.findIndex((listed) => listed.path === file.path);
-        if (place === -1) {
-          problem(`${artifact}: ${bytesText(file.path)} is not in the list of files`);
-          return;
-        }
-        ahead.splice(0, place).forEach(missing);
-      }
-      if (ahead.shift()?.sha256 !== file.sha256) {
-        problem(
-          `${artifact}: ${bytesText(file.path)} was changed, its SHA-256 is not the one in the list of files`,
-        );
-      }
-    },
-    async end() {
-      for (;;) {
-        await fill(1);
-        const listed = ahead.shift();
-        if (listed === undefined) return;
-        missing(listed);
-      }
-    },
-  };
-}
-
-function createProblems() {
+/** The first of many. */
+export function createProblems() {
   const problems: string[] = [];
   let count = 0;
   return {
@@ -217,7 +161,7 @@ function createProblems() {
   };
 }
 
-async function digestOf(chunks: AsyncIterable<Buffer>): Promise<string> {
+export async function digestOf(chunks: AsyncIterable<Buffer>): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of chunks) hash.update(chunk);
   return hash.digest('hex');

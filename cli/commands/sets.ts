@@ -26,7 +26,7 @@ export function addSets(program: Command): void {
       await withClient(options, async (client) => {
         const found = await client.sets(site, procedure);
         if (options.json === true) printJson(found);
-        else print(setsScreen(found));
+        else print(setsScreen(found, paint()));
       });
     });
   addShow(sets);
@@ -49,7 +49,7 @@ function addShow(sets: Command): void {
       await withClient(options, async (client) => {
         const manifest = await client.setShow(site, id, inStore(options));
         if (options.json === true) printJson(manifest);
-        else print(setScreen(manifest, paint()));
+        else print(setScreen(manifest, await client.setProofs(site, manifest.set.id, inStore(options)), paint()));
       });
     });
 }

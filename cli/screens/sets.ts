@@ -1,13 +1,14 @@
 import type { PruneAnswer } from '../../workflows/inspect.ts';
-import type { Manifest, SetSummary, Verification } from '../../model/manifest.ts';
+import type { Manifest, Proof, SetSummary, Verification } from '../../model/manifest.ts';
+import { proofWords, proofsTable } from './drill.ts';
 import { decisionsTable } from './report.ts';
 import { bytes, columns, count, exactly, plain, type Paint } from './text.ts';
 
-export function setsScreen(sets: readonly SetSummary[]): string {
+export function setsScreen(sets: readonly SetSummary[], paint: Paint = plain): string {
   if (sets.length === 0) return 'no sets';
   return columns([
-    ['set', 'procedure', 'night', 'store', 'size', 'artifacts'],
-    ...sets.map(({ set, format, night, store, sizeBytes, artifacts, complete, pinned }) =>
+    ['set', 'procedure', 'night', 'store', 'size', 'artifacts', 'drill'],
+    ...sets.map(({ set, format, night, store, sizeBytes, artifacts, complete, pinned, proof }) =>
       format === 1
         ? [
             set.id,
@@ -20,8 +21,9 @@ export function setsScreen(sets: readonly SetSummary[]): string {
               ...(complete ? [] : ['incomplete']),
               ...(pinned === undefined ? [] : [`pinned: ${pinned}`]),
             ].join(', '),
+            proofWords(proof, paint),
           ]
-        : [set.id, set.procedure, night, store, '', `format ${format}: made by a later version`],
+        : [set.id, set.procedure, night, store, '', `format ${format}: made by a later version`, ''],
     ),
   ]);
 }
@@ -50,7 +52,7 @@ export function pruneScreen(
   ].join('\n\n');
 }
 
-export function setScreen(manifest: Manifest, paint: Paint = plain): string {
+export function setScreen(manifest: Manifest, proofs: readonly Proof[], paint: Paint = plain): string {
   const { set, night, startedAt, publishedAt, artifacts, steps, decisions, warnings, complete } = manifest;
   return [
     `${paint.bold(set.id)}   ${set.site}/${set.procedure} · night ${night} · published ${publishedAt}${complete ? '' : ' · incomplete'}`,
@@ -62,6 +64,7 @@ export function setScreen(manifest: Manifest, paint: Paint = plain): string {
     ]),
     `${count(artifacts.length, 'artifact')}, ${bytes(artifacts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))}; ` +
       `${count(steps.length, 'step')}; published ${exactly(Date.parse(publishedAt) - Date.parse(startedAt))} after the start`,
+    ...(proofs.length > 0 ? [proofsTable(proofs, paint)] : ['no drill has proven it yet']),
     ...(decisions.length > 0 ? [decisionsTable(decisions)] : []),
     ...warnings.map((warning) => `note   ${warning}`),
   ].join('\n\n');

@@ -6,16 +6,17 @@ import type { Finding, Path } from '../problem.ts';
 export function placeRules(site: Site): readonly Finding[] {
   const data = dataPlaces(site);
   const stores = storePlaces(site);
-  return [
+  return unique([
     ...pairs(data.filter(({ kind }) => kind === 'member')).flatMap(([a, b]) => sharedData(a, b)),
     ...pairs(stores).flatMap(([a, b]) => sharedStore(a, b)),
-    ...unique(stores.flatMap((store) => data.flatMap((place) => storeInData(store, place)))),
+    ...stores.flatMap((store) => data.flatMap((place) => storeInData(store, place))),
+    ...scratchPlaces(site).flatMap((scratch) => [...data, ...stores].flatMap((place) => inScratch(scratch, place))),
     ...Object.entries(site.stores).flatMap(([name, store]) => keeperWithout(name, store)),
-  ];
+  ]);
 }
 
 interface Place {
-  readonly kind: 'member' | 'files' | 'store';
+  readonly kind: 'member' | 'files' | 'store' | 'scratch';
   readonly what: string;
   readonly host: HostName;
   readonly directory: string;
@@ -55,6 +56,28 @@ function storePlaces(site: Site): readonly Place[] {
           path: [...path, host],
         }));
   });
+}
+
+function scratchPlaces({ drill, hosts }: Site): readonly Place[] {
+  if (drill === undefined) return [];
+  return (drill.host === undefined ? hosts : [drill.host]).map((host) => ({
+    ...({ kind: 'scratch', what: 'drill', path: ['drill', 'scratch'] } as const),
+    ...{ host, directory: drill.scratch },
+  }));
+}
+
+/** What a drill leaves is removed: nothing else may lie there. */
+function inScratch(scratch: Place, other: Place): readonly Finding[] {
+  if (scratch.host !== other.host) return [];
+  const { directory } = other;
+  if (!contains(scratch.directory, directory) && !contains(directory, scratch.directory)) return [];
+  return [
+    {
+      path: scratch.path,
+      message: `the scratch folder ${scratch.directory} overlaps ${directory} of ${other.what} on ${other.host}`,
+      hint: 'a drill needs a folder of its own',
+    },
+  ];
 }
 
 function sharedData(a: Place, b: Place): readonly Finding[] {

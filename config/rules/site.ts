@@ -1,6 +1,7 @@
 import type { Site } from '../../model/site.ts';
 import type { Finding } from '../problem.ts';
 import { backupRules } from './backups.ts';
+import { drillRules } from './drill.ts';
 import { lengthRules } from './length.ts';
 import { limitRules } from './limits.ts';
 import { memberRules } from './members.ts';
@@ -10,7 +11,7 @@ import { timeRules } from './times.ts';
 
 /** What no single entry can be asked: the rules that join several places of the file. Unknown names are skipped. */
 export function siteRules(site: Site): readonly Finding[] {
-  return [memberRules, placeRules, stopRules, backupRules, timeRules, limitRules, lengthRules].flatMap(
+  return [memberRules, placeRules, stopRules, backupRules, timeRules, limitRules, drillRules, lengthRules].flatMap(
     (rule) => rule(site),
   );
 }

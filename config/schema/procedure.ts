@@ -32,13 +32,16 @@ export function procedureSchema(known: Known) {
     keep: keep
       .exactOptional()
       .describe('Which sets of this procedure stay in its stores. Left out: all of them.'),
+    'prove-every': daysLong
+      .exactOptional()
+      .describe('A newest proof (of "coldbackup drill") that is older than this is a warning: 90d.'),
   }).transform((raw): Procedure => ({
     restart: raw.restart ?? { kind: 'when-done' },
     upBy: raw['up-by'],
     steps: raw.steps,
     onFailure: raw['on-failure'] ?? 'fail',
     whenHeld: raw['when-held'] ?? 'refuse',
-    ...defined({ start: raw.start, keep: raw.keep }),
+    ...defined({ start: raw.start, keep: raw.keep, proveEveryMs: raw['prove-every'] }),
   }));
 }
 

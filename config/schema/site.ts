@@ -3,7 +3,8 @@ import type { Site } from '../../model/site.ts';
 import { quoteWithNearest } from '../nearest.ts';
 import { countSchema } from './count.ts';
 import { databaseSchema } from './database.ts';
-import { distinct, expected, named, strict } from './expect.ts';
+import { drillSchema } from './drill.ts';
+import { defined, distinct, expected, named, strict } from './expect.ts';
 import { jobSchema } from './job.ts';
 import { DEFAULT_LIMITS, limitsSchema } from './limits.ts';
 import { procedureSchema } from './procedure.ts';
@@ -29,8 +30,12 @@ export function siteSchema(known: Known) {
     stores: named(NAME, storeSchema(known)).exactOptional().describe('Where sets go, by name.'),
     procedures: named(NAME, procedureSchema(known)).describe('Ordered lists of steps, by name.'),
     limits: limitsSchema.exactOptional().describe('How long something may stay down when nobody decides.'),
-  }).transform((raw): Site => ({
+    drill: drillSchema(known)
+      .exactOptional()
+      .describe('Where and how sets are restored to prove them ("coldbackup drill").'),
+  }).transform(({ drill, ...raw }): Site => ({
     ...raw,
+    ...defined({ drill }),
     services: raw.services ?? {},
     jobs: raw.jobs ?? {},
     counts: raw.counts ?? {},

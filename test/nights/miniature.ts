@@ -184,6 +184,9 @@ export function createMiniature(
       pruneSets: async () => [],
       explainSets: async () => [],
       pinSet: async () => undefined,
+      drillSet: async () => Promise.reject(new Error('not in the miniature')),
+      recordProof: async () => undefined,
+      readProofs: async () => [],
       mongodbTopology: async () => ({
         topology: 'sharded',
         sets: setsOf(mongodbOf(plan())),

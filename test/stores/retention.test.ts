@@ -83,11 +83,11 @@ describe('retention', () => {
       const marked = sets.map((set, index) => ({
         ...set,
         ...(index % 5 === 0 && { pinned: 'the migration (ana)' }),
-        ...(index % 3 === 0 && { provenAt: set.publishedAt }),
+        ...(index % 3 === 0 && { proof: { passed: true } }),
       }));
       const removed = selectForRemoval(marked, keep, now);
       expect(removed.filter(({ pinned }) => pinned !== undefined)).toEqual([]);
-      const proven = sorted(marked.filter((set) => set.complete && set.provenAt !== undefined)).at(-1);
+      const proven = sorted(marked.filter((set) => set.complete && set.proof?.passed === true)).at(-1);
       expect(removed).not.toContain(proven);
     });
   });

@@ -1,0 +1,177 @@
+import { createHash } from 'node:crypto';
+import type { Artifact, SetRef } from '../../model/manifest.ts';
+import { createProblems, digestOf } from '../stores/verify.ts';
+import type { Store } from '../stores/store.ts';
+import { startProcess } from '../system/command.ts';
+import type { RunningProcess } from '../system/command.ts';
+import { createTarDigests } from './digests.ts';
+import { linesOf } from './file-list.ts';
+import { createJudge, type LinkRule } from './judge.ts';
+import { createComparison } from './list-comparison.ts';
+import { inputOf } from './process-input.ts';
+import { ArchiveError } from './survey.ts';
+import { TarError } from './tar-reader.ts';
+
+export interface Unpacking {
+  readonly store: Store;
+  readonly set: SetRef;
+  readonly artifact: Artifact;
+  /** An empty folder: paths are those of the archive, below it. */
+  readonly target: string;
+  readonly links: LinkRule;
+}
+
+export interface UnpackHooks {
+  readonly signal: AbortSignal;
+  readonly onProcess?: (pid: number) => void;
+  /** Of the stored file. */
+  readonly onBytes?: (bytes: number) => void;
+}
+
+export interface Unpacked {
+  /** What is wrong with the artifact; empty: all of it lies in the target, and every digest is right. */
+  readonly problems: readonly string[];
+  readonly files: number;
+  readonly contentBytes: number;
+  /** Where what was copied begins, below the target. */
+  readonly roots: readonly string[];
+}
+
+/**
+ * Unpacks an artifact in one pass over its bytes: they are hashed, zstd decompresses them, each entry is judged before
+ * GNU tar gets it, the digest of each file is compared with the list. Ends at once where the archive is hostile, or
+ * holds more than its manifest says. Throws ArchiveError where the target is at fault, and the reason of the signal.
+ */
+export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): Promise<Unpacked> {
+  const { store, set, artifact, target, links } = unpacking;
+  const { name, fileList } = artifact;
+  const problems = createProblems();
+  const judge = createJudge(name, links);
+  const started: RunningProcess[] = [];
+  const start = (argv: readonly string[]): RunningProcess => {
+    const process = startProcess(argv, {
+      stdin: 'pipe',
+      signal: hooks.signal,
+      env: { LC_ALL: 'C' },
+      ...(hooks.onProcess && { onSpawn: hooks.onProcess }),
+    });
+    process.done.catch(() => undefined);
+    started.push(process);
+    return process;
+  };
+  let entries = 0;
+  let over = false;
+  const digests = createTarDigests((entry) => {
+    judge.entry(entry);
+    entries += entry.kind === 'file' ? 1 : 0;
+    if (entries > artifact.files) throw new ArchiveError(`${name}: holds more files than the manifest says`);
+  });
+  const result = () => ({
+    problems: problems.all(),
+    files: digests.totals.files,
+    contentBytes: digests.totals.contentBytes,
+    roots: judge.roots.map((root) => Buffer.from(root, 'latin1').toString('utf8')),
+  });
+
+  if ((await store.sizeBytes(set, name)) !== artifact.sizeBytes) {
+    problems.add(`${name}: is missing, or has not the ${artifact.sizeBytes} bytes of the manifest`);
+    return result();
+  }
+  if ((await store.sizeBytes(set, fileList.name)) === null) problems.add(`${fileList.name}: is missing`);
+  else if ((await digestOf(store.read(set, fileList.name))) !== fileList.sha256)
+    problems.add(`${fileList.name}: was changed, its SHA-256 is not that of the manifest`);
+  if (problems.all().length > 0) return result();
+
+  const comparison = createComparison(name, linesOf(store.read(set, fileList.name)), problems.add);
+  try {
+    const zstd = start(['zstd', '-d', '-q', '-c']);
+    const tar = start(tarArgv(target));
+    await Promise.all([feed(zstd), extract(zstd, tar)]);
+    hooks.signal.throwIfAborted();
+  } catch (error) {
+    hooks.signal.throwIfAborted();
+    if (!(error instanceof RefusedArchive)) throw error;
+    problems.add(error.message);
+  } finally {
+    over = true;
+    await Promise.all(started.map((process) => process.kill()));
+  }
+  return result();
+
+  async function feed(zstd: RunningProcess): Promise<void> {
+    const hash = createHash('sha256');
+    const input = inputOf(zstd);
+    let reads = true;
+    for await (const chunk of store.read(set, name)) {
+      hooks.signal.throwIfAborted();
+      if (over) return;
+      hash.update(chunk);
+      hooks.onBytes?.(chunk.length);
+      if (reads) reads = await input.write(chunk);
+    }
+    input.end();
+    const sha256 = hash.digest('hex');
+    if (sha256 !== artifact.sha256)
+      problems.add(`${name}: was changed, its SHA-256 is ${sha256} instead of ${artifact.sha256}`);
+  }
+
+  async function extract(zstd: RunningProcess, tar: RunningProcess): Promise<void> {
+    const input = inputOf(tar);
+    tar.stdout.resume();
+    let ended = false;
+    for await (const chunk of zstd.stdout as AsyncIterable<Buffer>) {
+      hooks.signal.throwIfAborted();
+      judged(() => {
+        digests.push(chunk);
+        if (digests.totals.contentBytes > artifact.contentBytes)
+          throw new ArchiveError(`${name}: holds more than the ${artifact.contentBytes} bytes of the manifest`);
+        if (!ended && digests.endBytes() !== null) judge.end();
+      });
+      ended = digests.endBytes() !== null;
+      for (const file of digests.takeFiles()) await comparison.found(file);
+      if (!(await input.write(chunk))) break;
+    }
+    const read = await zstd.done;
+    if (input.isOpen()) {
+      if (read.exitCode !== 0)
+        throw new RefusedArchive(
+          `${name}: cannot be decompressed: zstd ended with exit code ${read.exitCode}: ${read.stderr.trim()}`,
+        );
+      judged(() => digests.finish());
+      await comparison.end();
+    }
+    input.end();
+    const { exitCode, stderr } = await tar.done;
+    // Where a member is there twice, tar and the list say so.
+    if (exitCode !== 0 && problems.all().length === 0)
+      throw new ArchiveError(
+        `${name} could not be unpacked into ${target}: ${JSON.stringify(tarArgv(target))} ended with exit code ` +
+          `${exitCode}: ${stderr.trim().slice(-2_000)}`,
+      );
+  }
+
+  /** What is wrong with the archive is a finding; anything else is a failure. */
+  function judged(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (error instanceof TarError) throw new RefusedArchive(`${name}: is no whole archive: ${error.message}`);
+      if (error instanceof ArchiveError) throw new RefusedArchive(error.message);
+      throw error;
+    }
+  }
+}
+
+class RefusedArchive extends Error {
+  override readonly name = 'RefusedArchive';
+}
+
+/** Owners, modes, extended attributes and ACLs as they were, where that is allowed: as root. */
+function tarArgv(target: string): readonly string[] {
+  const asRoot = process.getuid?.() === 0;
+  return [
+    ...['tar', '--extract', '--file=-', '--preserve-permissions', '--numeric-owner', '--keep-old-files'],
+    ...(asRoot ? ['--same-owner', '--xattrs', '--xattrs-include=*', '--acls'] : ['--no-same-owner']),
+    `--directory=${target}`,
+  ];
+}

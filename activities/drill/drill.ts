@@ -1,0 +1,220 @@
+import { join } from 'node:path';
+import type { DrillActivities, DrillProgress, Drilled } from '../../model/activities.ts';
+import type { Artifact, ArtifactProof, Manifest, MongodbSetRecord } from '../../model/manifest.ts';
+import type { HostName, Site } from '../../model/site.ts';
+import { unpackArtifact } from '../archive/unpack.ts';
+import type { Journal } from '../ledger/journal.ts';
+import { openScratch } from '../mongodb/open-copy.ts';
+import { openStore } from '../stores/activities.ts';
+import { readProofs, recordProof } from '../stores/proofs.ts';
+import { artifactsHere, showSet } from '../stores/sets.ts';
+import type { Store } from '../stores/store.ts';
+import { compareFiles } from './compare-files.ts';
+import { compareMongodb } from './compare-mongodb.ts';
+import { isolated, isSameRelease, refusedDrill, serverVersion } from './isolated.ts';
+import { clearScratch, makeScratch, scratchOf } from './scratch.ts';
+
+export interface DrillDeps {
+  readonly site: Site;
+  readonly host: HostName;
+  readonly journal: Pick<Journal, 'state'>;
+  /** Of the attempt that runs. */
+  readonly signal: () => AbortSignal;
+  /** Of the agent itself. */
+  readonly ended: AbortSignal;
+  /** Gives a function for the attempt that runs. */
+  readonly listen: () => (progress: DrillProgress) => void;
+  readonly warn: (message: string, fields: Record<string, unknown>) => void;
+}
+
+/** A server that replays a long oplog takes its time; one that hangs must not hold the scratch folder for ever. */
+const openWithinMs = 60 * 60_000;
+const lookEveryMs = 500;
+
+/** Sets restored where nobody is disturbed, one drill after the other. What an earlier agent left is cleared first. */
+export function createDrillActivities(deps: DrillDeps): DrillActivities {
+  const { site, host, journal } = deps;
+  const scratch = scratchOf(site, host);
+  let last = scratch === null ? Promise.resolve() : clearScratch(scratch).catch(tellLeft);
+  const storeOf = (input: { readonly site: string; readonly store: string }): Store => {
+    if (input.site !== site.site) throw refusedDrill(`Host ${host} serves site ${site.site}, not ${input.site}.`);
+    return openStore(site, host, input.store);
+  };
+  return {
+    async drillSet(input) {
+      const attempt = deps.signal();
+      const tell = deps.listen();
+      const turn = last.then(async () => {
+        attempt.throwIfAborted();
+        const store = storeOf(input);
+        const drill = await begin(await showSet(store, input.set));
+        return undisturbed(attempt, (signal) => drillAll({ ...drill, store, signal, tell }));
+      });
+      last = turn.then(
+        () => undefined,
+        () => undefined,
+      );
+      return turn;
+    },
+    recordProof: async (input) => recordProof(storeOf(input), input.set, input.proof),
+    readProofs: async (input) => readProofs(storeOf(input), input.set),
+  };
+
+  function tellLeft(error: unknown): void {
+    deps.warn('the scratch folder of drills could not be cleared', { host, scratch, error: String(error) });
+  }
+
+  async function begin(manifest: Manifest): Promise<{ manifest: Manifest; folder: string }> {
+    if (scratch === null || site.drill === undefined)
+      throw refusedDrill(`The site file of ${host} names no place for drills: add drill: { scratch: PATH }.`);
+    if (site.drill.host !== undefined && site.drill.host !== host)
+      throw refusedDrill(`Drills of ${site.site} are on ${site.drill.host}, not on ${host}.`);
+    return { manifest, folder: scratch };
+  }
+
+  /** A night has the host to itself: no drill begins while a run holds it, and one that runs is given up. */
+  async function undisturbed<T>(attempt: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const held = (): Error | null => {
+      const { claim } = journal.state();
+      return claim === null
+        ? null
+        : refusedDrill(`${host} is held by ${claim.procedure} of ${claim.night}: a drill waits until that has ended.`);
+    };
+    const before = held();
+    if (before !== null) throw before;
+    const claimed = new AbortController();
+    const look = setInterval(() => {
+      const now = held();
+      if (now !== null) claimed.abort(now);
+    }, lookEveryMs);
+    try {
+      return await work(AbortSignal.any([attempt, deps.ended, claimed.signal]));
+    } finally {
+      clearInterval(look);
+    }
+  }
+
+  async function drillAll(drill: Drilling): Promise<Drilled> {
+    const { manifest, store, signal } = drill;
+    const here = artifactsHere(store, manifest);
+    const servers = here.flatMap(({ name }) => recordOf(manifest, name) ?? []);
+    const server = servers.length === 0 ? null : await serverVersion(site.drill?.mongod, host, signal);
+    const other = servers.find(({ version }) => server !== null && !isSameRelease(version, server));
+    if (other !== undefined)
+      throw refusedDrill(
+        `${other.artifact} was written by mongod ${other.version}, and drill.mongod on ${host} is ${server ?? ''}: name one of ${other.version.split('.').slice(0, 2).join('.')}.`,
+      );
+    const parts: Drilled[] = [];
+    for (const artifact of here) parts.push(await drillArtifact(drill, artifact, server));
+    return {
+      artifacts: parts.flatMap(({ artifacts }) => artifacts),
+      problems: parts.flatMap(({ problems }) => problems),
+      notCompared: parts.flatMap(({ notCompared }) => notCompared),
+      answers: parts.flatMap(({ answers }) => answers),
+    };
+  }
+
+  async function drillArtifact(drill: Drilling, artifact: Artifact, server: string | null): Promise<Drilled> {
+    const { manifest, store, folder, signal, tell } = drill;
+    const { name, database, contentBytes } = artifact;
+    const record = recordOf(manifest, name);
+    const socket = socketIn(folder);
+    const target = await makeScratch(folder, site, contentBytes);
+    const took = { unpack: 0, open: 0, compare: 0 };
+    let readBytes = 0;
+    const phase = async <T>(which: keyof typeof took, work: () => Promise<T>): Promise<T> => {
+      const beganMs = performance.now();
+      tell({ artifact: name, phase: which, readBytes, totalBytes: artifact.sizeBytes });
+      try {
+        return await work();
+      } finally {
+        took[which] += Math.round(performance.now() - beganMs);
+      }
+    };
+    const onBytes = (bytes: number): void => {
+      readBytes += bytes;
+      tell({ artifact: name, phase: 'unpack', readBytes, totalBytes: artifact.sizeBytes });
+    };
+    const proof = (files: number): ArtifactProof => ({
+      ...{ artifact: name, database, host, contentBytes, files, tookMs: took },
+      server: record === null ? null : server,
+    });
+    try {
+      const links = record === null ? 'into-roots' : 'below-target';
+      const unpacked = await phase('unpack', () =>
+        unpackArtifact({ store, set: manifest.set, artifact, target, links }, { signal, onBytes }),
+      );
+      const result = { artifacts: [proof(unpacked.files)], notCompared: [], answers: [] };
+      if (unpacked.problems.length > 0) return { ...result, problems: unpacked.problems };
+      if (record === null) {
+        const problems = await phase('compare', () =>
+          compareFiles({ store, set: manifest.set, artifact, target, signal }),
+        );
+        return { ...result, problems };
+      }
+      const data = join(target, unpacked.roots[0] ?? '');
+      return { ...result, ...(await openAndCompare(record, { data, socket, database, signal, phase })) };
+    } finally {
+      await clearScratch(folder).catch(tellLeft);
+    }
+  }
+
+  async function openAndCompare(
+    record: MongodbSetRecord,
+    { data, socket, database, signal, phase }: Opening,
+  ): Promise<Omit<Drilled, 'artifacts'>> {
+    const checks = (site.drill?.checks ?? []).filter((check) => check.database === database);
+    try {
+      const copy = await phase('open', () =>
+        openScratch({
+          scratchDir: data,
+          command: isolated(site.drill?.mongod ?? []),
+          listen: { socket },
+          marker: record.marker,
+          withinMs: openWithinMs,
+          signal,
+        }),
+      );
+      try {
+        return await phase('compare', () => compareMongodb(copy.uri, record, checks, signal));
+      } finally {
+        await copy.stop();
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      const why = error instanceof Error ? error.message : String(error);
+      return { problems: [`${record.artifact}: could not be opened and read: ${why}`], notCompared: [], answers: [] };
+    }
+  }
+}
+
+interface Drilling {
+  readonly manifest: Manifest;
+  readonly store: Store;
+  readonly folder: string;
+  readonly signal: AbortSignal;
+  readonly tell: (progress: DrillProgress) => void;
+}
+
+interface Opening {
+  readonly data: string;
+  readonly socket: string;
+  readonly database: string;
+  readonly signal: AbortSignal;
+  readonly phase: <T>(which: 'open' | 'compare', work: () => Promise<T>) => Promise<T>;
+}
+
+/** null: a tree of files. */
+function recordOf({ databases }: Manifest, artifact: string): MongodbSetRecord | null {
+  const sets = databases.flatMap((record) => (record.engine === 'mongodb' ? record.sets : []));
+  return sets.find((set) => set.artifact === artifact) ?? null;
+}
+
+/** sun_path of unix(7) holds 107 bytes. */
+const longestSocket = 107;
+
+function socketIn(folder: string): string {
+  const socket = join(folder, 's');
+  if (Buffer.byteLength(socket) <= longestSocket) return socket;
+  throw refusedDrill(`${socket} is too long for the name of a socket (${longestSocket} bytes): choose a shorter drill.scratch.`);
+}

@@ -1,0 +1,51 @@
+import { ApplicationFailure } from '@temporalio/common';
+import { runCommand } from '../system/command.ts';
+import type { Argv, HostName } from '../../model/site.ts';
+
+/** A drill that cannot be carried out says nothing about the set. */
+export function refusedDrill(message: string): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(message, 'DrillRefused');
+}
+
+/**
+ * Starts a server where it reaches nobody: in a network namespace of its own, in which even the loopback is down. It dies
+ * with the agent, however that ends.
+ */
+export function isolated(argv: readonly string[]): readonly string[] {
+  const asRoot = process.getuid?.() === 0;
+  return [
+    ...['setpriv', '--pdeathsig', 'KILL', 'unshare', '--net'],
+    ...(asRoot ? [] : ['--user', '--map-root-user']),
+    ...['--', ...argv],
+  ];
+}
+
+/** Of the mongod that the site file names, asked in its isolation; throws where either is not to be had. */
+export async function serverVersion(
+  mongod: Argv | undefined,
+  host: HostName,
+  signal: AbortSignal,
+): Promise<string> {
+  if (mongod === undefined)
+    throw refusedDrill(
+      'The site file names no mongod to open copies of MongoDB with: add drill: { mongod: [/usr/bin/mongod] }.',
+    );
+  const argv = isolated([...mongod, '--version']);
+  const { stdout } = await runCommand(argv, { signal, timeoutMs: 60_000 }).catch((error: unknown) => {
+    signal.throwIfAborted();
+    throw refusedDrill(
+      `No scratch server can be started on ${host}: ${error instanceof Error ? error.message : String(error)} ` +
+        'It needs mongod, and setpriv and unshare of util-linux with the right to make network namespaces (root).',
+    );
+  });
+  const version = /v(\d+\.\d+\.\d+\S*)/.exec(stdout)?.[1];
+  if (version === undefined)
+    throw refusedDrill(`${JSON.stringify(argv)} on ${host} prints no version: ${stdout.slice(0, 200)}`);
+  return version;
+}
+
+/** Files are opened by the version that wrote them: a later one may change what is compared, an earlier one cannot read them. */
+export function isSameRelease(one: string, other: string): boolean {
+  const release = (version: string) => version.split('.').slice(0, 2).join('.');
+  return release(one) === release(other);
+}

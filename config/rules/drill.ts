@@ -1,0 +1,31 @@
+import type { Site } from '../../model/site.ts';
+import type { Finding } from '../problem.ts';
+
+/** Checks ask MongoDB databases; what is opened needs a server; proofs that are asked for need a drill. */
+export function drillRules(site: Site): readonly Finding[] {
+  const { drill } = site;
+  if (drill === undefined)
+    return Object.entries(site.procedures)
+      .filter(([, { proveEveryMs }]) => proveEveryMs !== undefined)
+      .map(([name]) => ({
+        path: ['procedures', name, 'prove-every'],
+        message: 'proofs come from drills, and this file does not say where they are',
+        hint: 'add drill: { scratch: /an/existing/folder }',
+      }));
+  const engines = Object.values(site.databases).map(({ engine }) => engine.kind);
+  return [
+    ...(engines.includes('mongodb') && drill.mongod === undefined
+      ? [{ path: ['drill'], message: 'missing: mongod, to open the copies of MongoDB with' }]
+      : []),
+    ...drill.checks.flatMap(({ database }, index) =>
+      site.databases[database] === undefined || site.databases[database].engine.kind === 'mongodb'
+        ? []
+        : [
+            {
+              path: ['drill', 'checks', index, 'database'],
+              message: `${database} is no MongoDB database: checks are questions to MongoDB`,
+            },
+          ],
+    ),
+  ];
+}

@@ -1,0 +1,130 @@
+import { ApplicationFailure } from '@temporalio/common';
+import { isCancellation, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import type { SiteInfo } from '../model/activities.ts';
+import { judgeChecks } from '../model/drill.ts';
+import type { Manifest, Proof, SetRef } from '../model/manifest.ts';
+import type { HostName } from '../model/site.ts';
+import { agent } from './agents.ts';
+import { messageOf } from './failures.ts';
+import { setShow, sets } from './inspect.ts';
+import { version } from './publish.ts';
+import { nowInstant } from './run.ts';
+import { siteInfo } from './site-info.ts';
+
+/** Input of workflow `drill`; small enough to type into the Temporal UI. */
+export interface DrillInput {
+  readonly site: string;
+  /** Its id, or the beginning of one; absent: the newest complete set. */
+  readonly set?: string;
+  /** Absent: the first that has it. */
+  readonly store?: string;
+}
+
+/** What a drill ends with; one whose proof has not passed ends as a failure that carries it. */
+export interface Drill {
+  readonly set: SetRef;
+  readonly store: string;
+  readonly proof: Proof;
+}
+
+const shortMs = 60_000;
+/** Of all that one host restores. */
+const drillMs = 24 * 60 * 60_000;
+
+/** Restores a set where nobody is disturbed, compares it with what was taken at rest, and records the outcome in the set. */
+export async function drill(input: DrillInput): Promise<Drill> {
+  const { site } = input;
+  const at = nowInstant();
+  const info = await siteInfo(site);
+  const { set, store } = await chosen(input);
+  const manifest = await setShow({ site, store, set });
+  const hosts = hostsOf(info, store, manifest);
+  setCurrentDetails(`drill of ${set.id} from ${store} on ${hosts.join(', ')}`);
+  const parts = await Promise.all(
+    hosts.map((host) =>
+      agent(site, host, { summary: `drill ${set.id}`, withinMs: drillMs, copy: true })
+        .drillSet({ site, store, set })
+        .catch((error: unknown) => {
+          throw isCancellation(error) ? error : refusal(`${host}: ${messageOf(error)}`);
+        }),
+    ),
+  );
+  const checks = judgeChecks(parts.flatMap(({ answers }) => answers));
+  const problems = [
+    ...parts.flatMap((part) => part.problems),
+    ...missing(manifest, store, parts),
+    ...checks.filter(({ passed }) => !passed).map(({ what, found }) => `check ${what}: ${found}`),
+  ];
+  const proof: Proof = {
+    ...{ at, endedAt: nowInstant(), passed: problems.length === 0, coldbackup: version },
+    ...{ workflowId: workflowInfo().workflowId, runId: workflowInfo().runId },
+    artifacts: parts.flatMap((part) => part.artifacts),
+    ...{ checks, problems },
+    notCompared: parts.flatMap((part) => part.notCompared),
+  };
+  const keeper = info.stores[store]?.keeper ?? '';
+  await agent(site, keeper, { summary: `proof of ${set.id}`, withinMs: shortMs }).recordProof({
+    ...{ site, store, set, proof },
+  });
+  const result = { set, store, proof };
+  setCurrentDetails(`drill of ${set.id} from ${store}: ${proof.passed ? 'passed' : 'failed'}`);
+  if (proof.passed) return result;
+  throw ApplicationFailure.create({
+    message: `the drill of ${set.id} failed: ${problems.slice(0, 5).join('; ')}`,
+    type: 'DrillFailed',
+    nonRetryable: true,
+    details: [result],
+  });
+}
+
+async function chosen({ site, set: id, store }: DrillInput): Promise<{ set: SetRef; store: string }> {
+  const all = (await sets({ site })).filter(({ publishedAt }) => publishedAt !== '');
+  const inStore = all.filter((one) => store === undefined || one.store === store);
+  const found =
+    id === undefined
+      ? inStore.find(({ complete }) => complete)
+      : (inStore.find(({ set }) => set.id === id) ?? onlyOne(inStore, id));
+  if (found !== undefined) return { set: found.set, store: found.store };
+  const known = [...new Set(inStore.map(({ set }) => set.id))].slice(0, 10).join(', ') || 'none';
+  throw ApplicationFailure.nonRetryable(
+    `no ${id === undefined ? 'complete set' : `set "${id}"`}${store === undefined ? '' : ` in ${store}`}; ${site} has: ${known}`,
+    'UnknownName',
+  );
+}
+
+/** One set may lie in several stores. */
+function onlyOne<S extends { readonly set: SetRef }>(all: readonly S[], id: string): S | undefined {
+  const matching = all.filter(({ set }) => set.id.startsWith(id));
+  return new Set(matching.map(({ set }) => set.id)).size === 1 ? matching[0] : undefined;
+}
+
+function hostsOf(info: SiteInfo, store: string, { artifacts }: Manifest): readonly HostName[] {
+  const { drill: place } = info;
+  const { keeper = '', shared = true } = info.stores[store] ?? {};
+  if (place === undefined)
+    throw refusal(`the site file of ${info.site} names no place for drills: add drill: { scratch: PATH }`);
+  if (shared) return [place.host ?? keeper];
+  const holders = [...new Set(artifacts.map(({ host }) => host))].sort();
+  const out = holders.filter((host) => place.host !== null && host !== place.host);
+  if (out.length > 0)
+    throw refusal(
+      `store ${store} is not shared: ${out.join(', ')} hold parts that drill.host ${place.host ?? ''} does not see; leave out drill.host, and each host restores its own`,
+    );
+  return holders;
+}
+
+/** A manifest that names what no host has restored is no proof. */
+function missing(
+  { artifacts }: Manifest,
+  store: string,
+  parts: readonly Pick<Proof, 'artifacts'>[],
+): readonly string[] {
+  const seen = new Set(parts.flatMap((part) => part.artifacts.map(({ artifact }) => artifact)));
+  return artifacts
+    .filter((artifact) => artifact.store === store && !seen.has(artifact.name))
+    .map(({ name, host }) => `${name} of ${host} was not restored by any host`);
+}
+
+function refusal(message: string): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(message, 'DrillRefused');
+}
