@@ -196,7 +196,11 @@ export class ColdbackupClient {
   }
 
   /** The drills of a set, the newest first. */
-  async setProofs(site: string, id: string, options: { readonly store?: string } = {}): Promise<readonly Proof[]> {
+  async setProofs(
+    site: string,
+    id: string,
+    options: { readonly store?: string } = {},
+  ): Promise<readonly Proof[]> {
     const { set, store } = await this.#setNamed(site, id, options.store);
     return ask(this.#link, 'setProofs', { site, store, set });
   }

@@ -35,9 +35,12 @@ export async function drillResult(link: Link, { workflowId, runId }: RunRef): Pr
   } catch (error) {
     if (!(error instanceof WorkflowFailedError)) throw error;
     const { cause } = error;
-    if (cause instanceof CancelledFailure) throw new RefusedError('the drill was cancelled: nothing is recorded');
-    if (cause instanceof ApplicationFailure && cause.type === 'DrillFailed') return cause.details?.[0] as Drill;
-    if (cause instanceof ApplicationFailure && cause.type === 'DrillRefused') throw new RefusedError(cause.message);
+    if (cause instanceof CancelledFailure)
+      throw new RefusedError('the drill was cancelled: nothing is recorded');
+    if (cause instanceof ApplicationFailure && cause.type === 'DrillFailed')
+      return cause.details?.[0] as Drill;
+    if (cause instanceof ApplicationFailure && cause.type === 'DrillRefused')
+      throw new RefusedError(cause.message);
     throw failureOf(error);
   }
 }

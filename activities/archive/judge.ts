@@ -43,7 +43,10 @@ export function createJudge(artifact: string, rule: LinkRule): Judge {
         roots.push(path);
       }
       if (kind === 'directory' || kind === 'symlink') known.set(path, kind);
-      if (kind === 'hard-link' && (!isPlain(link) || known.has(link) || !(isBelowFolder(link) || roots.includes(link))))
+      if (
+        kind === 'hard-link' &&
+        (!isPlain(link) || known.has(link) || !(isBelowFolder(link) || roots.includes(link)))
+      )
         refuse(entry, `it is a hard link to ${bytesText(link)}, which is no file of the archive`);
       if (kind !== 'symlink') return;
       links.push({ path, link });
@@ -70,5 +73,7 @@ function foldersAbove(path: string): readonly string[] {
 }
 
 function isPlain(path: string): boolean {
-  return path !== '' && path.split('/').every((name) => !['', '.', '..'].includes(name)) && !path.includes('\0');
+  return (
+    path !== '' && path.split('/').every((name) => !['', '.', '..'].includes(name)) && !path.includes('\0')
+  );
 }

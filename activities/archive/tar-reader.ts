@@ -139,7 +139,10 @@ export function createTarReader(handler: TarHandler): TarReader {
       kind,
       // Links and directories have no content, whatever their size field says.
       sizeBytes: hasContent ? size : 0,
-      link: kind === 'hard-link' || kind === 'symlink' ? (pax.get('linkpath') ?? upToNul(header.subarray(157, 257))) : '',
+      link:
+        kind === 'hard-link' || kind === 'symlink'
+          ? (pax.get('linkpath') ?? upToNul(header.subarray(157, 257)))
+          : '',
       foreign:
         foreign ??
         (kind === 'other' ? `an entry of type ${JSON.stringify(type)}` : null) ??

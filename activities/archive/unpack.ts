@@ -124,7 +124,9 @@ export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): 
       judged(() => {
         digests.push(chunk);
         if (digests.totals.contentBytes > artifact.contentBytes)
-          throw new ArchiveError(`${name}: holds more than the ${artifact.contentBytes} bytes of the manifest`);
+          throw new ArchiveError(
+            `${name}: holds more than the ${artifact.contentBytes} bytes of the manifest`,
+          );
         if (!ended && digests.endBytes() !== null) judge.end();
       });
       ended = digests.endBytes() !== null;
@@ -155,7 +157,8 @@ export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): 
     try {
       work();
     } catch (error) {
-      if (error instanceof TarError) throw new RefusedArchive(`${name}: is no whole archive: ${error.message}`);
+      if (error instanceof TarError)
+        throw new RefusedArchive(`${name}: is no whole archive: ${error.message}`);
       if (error instanceof ArchiveError) throw new RefusedArchive(error.message);
       throw error;
     }

@@ -36,7 +36,10 @@ async function digestOfFile(folder: Buffer, path: string): Promise<string | null
   const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW).catch(() => null);
   if (handle === null) return null;
   const hash = createHash('sha256');
-  for await (const chunk of createReadStream('', { fd: handle, highWaterMark: 1024 * 1024 }) as AsyncIterable<Buffer>)
+  for await (const chunk of createReadStream('', {
+    fd: handle,
+    highWaterMark: 1024 * 1024,
+  }) as AsyncIterable<Buffer>)
     hash.update(chunk);
   return hash.digest('hex');
 }

@@ -53,7 +53,8 @@ async function invalidCollections(client: MongoClient): Promise<readonly string[
   const problems: string[] = [];
   for (const { db, collection } of await userCollections(client)) {
     const answer = await client.db(db).command({ validate: collection });
-    if (answer['valid'] !== true) problems.push(`${db}.${collection} is not valid: ${JSON.stringify(answer['errors'])}`);
+    if (answer['valid'] !== true)
+      problems.push(`${db}.${collection} is not valid: ${JSON.stringify(answer['errors'])}`);
   }
   return problems;
 }
@@ -64,7 +65,9 @@ async function answerOf(client: MongoClient, check: DrillCheck): Promise<CheckAn
   const documents = client.db(db).collection(collection);
   const found = await documents.countDocuments(filter);
   const equal =
-    expect.kind === 'field' ? await documents.countDocuments({ $and: [filter, { [expect.field]: expect.is }] }) : 0;
+    expect.kind === 'field'
+      ? await documents.countDocuments({ $and: [filter, { [expect.field]: expect.is }] })
+      : 0;
   return { what: wordsOf(check), expect, found, equal };
 }
 

@@ -37,7 +37,8 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
   const scratch = scratchOf(site, host);
   let last = scratch === null ? Promise.resolve() : clearScratch(scratch).catch(tellLeft);
   const storeOf = (input: { readonly site: string; readonly store: string }): Store => {
-    if (input.site !== site.site) throw refusedDrill(`Host ${host} serves site ${site.site}, not ${input.site}.`);
+    if (input.site !== site.site)
+      throw refusedDrill(`Host ${host} serves site ${site.site}, not ${input.site}.`);
     return openStore(site, host, input.store);
   };
   return {
@@ -78,7 +79,9 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
       const { claim } = journal.state();
       return claim === null
         ? null
-        : refusedDrill(`${host} is held by ${claim.procedure} of ${claim.night}: a drill waits until that has ended.`);
+        : refusedDrill(
+            `${host} is held by ${claim.procedure} of ${claim.night}: a drill waits until that has ended.`,
+          );
     };
     const before = held();
     if (before !== null) throw before;
@@ -183,7 +186,11 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
     } catch (error) {
       signal.throwIfAborted();
       const why = error instanceof Error ? error.message : String(error);
-      return { problems: [`${record.artifact}: could not be opened and read: ${why}`], notCompared: [], answers: [] };
+      return {
+        problems: [`${record.artifact}: could not be opened and read: ${why}`],
+        notCompared: [],
+        answers: [],
+      };
     }
   }
 }
@@ -213,8 +220,11 @@ function recordOf({ databases }: Manifest, artifact: string): MongodbSetRecord |
 /** sun_path of unix(7) holds 107 bytes. */
 const longestSocket = 107;
 
+/** The driver knows a socket by the end of its name. */
 function socketIn(folder: string): string {
-  const socket = join(folder, 's');
+  const socket = join(folder, 'm.sock');
   if (Buffer.byteLength(socket) <= longestSocket) return socket;
-  throw refusedDrill(`${socket} is too long for the name of a socket (${longestSocket} bytes): choose a shorter drill.scratch.`);
+  throw refusedDrill(
+    `${socket} is too long for the name of a socket (${longestSocket} bytes): choose a shorter drill.scratch.`,
+  );
 }

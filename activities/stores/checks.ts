@@ -64,7 +64,9 @@ export async function checkProofs(
     return [{ ...check, verdict: 'warning', detail: `no set was ever proven (${wanted})${bad}`, hint }];
   const detail = `the newest proof is of ${newest.at}, of set ${newest.id} (${wanted})${bad}`;
   const late = Date.now() - Date.parse(newest.at) > proveEveryMs;
-  return [late || bad !== '' ? { ...check, verdict: 'warning', detail, hint } : { ...check, verdict: 'go', detail }];
+  return [
+    late || bad !== '' ? { ...check, verdict: 'warning', detail, hint } : { ...check, verdict: 'go', detail },
+  ];
 }
 
 /** `12.3 GB` */

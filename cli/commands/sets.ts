@@ -49,7 +49,10 @@ function addShow(sets: Command): void {
       await withClient(options, async (client) => {
         const manifest = await client.setShow(site, id, inStore(options));
         if (options.json === true) printJson(manifest);
-        else print(setScreen(manifest, await client.setProofs(site, manifest.set.id, inStore(options)), paint()));
+        else
+          print(
+            setScreen(manifest, await client.setProofs(site, manifest.set.id, inStore(options)), paint()),
+          );
       });
     });
 }

@@ -19,7 +19,11 @@ export function drillScreen({ set, store, proof }: Drill, paint: Paint = plain):
       ? [
           columns([
             ['check', 'answer', ''],
-            ...checks.map(({ what, found, passed }) => [what, found, passed ? 'ok' : paint.red('not as expected')]),
+            ...checks.map(({ what, found, passed }) => [
+              what,
+              found,
+              passed ? 'ok' : paint.red('not as expected'),
+            ]),
           ]),
         ]
       : []),

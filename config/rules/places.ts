@@ -10,7 +10,9 @@ export function placeRules(site: Site): readonly Finding[] {
     ...pairs(data.filter(({ kind }) => kind === 'member')).flatMap(([a, b]) => sharedData(a, b)),
     ...pairs(stores).flatMap(([a, b]) => sharedStore(a, b)),
     ...stores.flatMap((store) => data.flatMap((place) => storeInData(store, place))),
-    ...scratchPlaces(site).flatMap((scratch) => [...data, ...stores].flatMap((place) => inScratch(scratch, place))),
+    ...scratchPlaces(site).flatMap((scratch) =>
+      [...data, ...stores].flatMap((place) => inScratch(scratch, place)),
+    ),
     ...Object.entries(site.stores).flatMap(([name, store]) => keeperWithout(name, store)),
   ]);
 }

@@ -11,7 +11,14 @@ import { timeRules } from './times.ts';
 
 /** What no single entry can be asked: the rules that join several places of the file. Unknown names are skipped. */
 export function siteRules(site: Site): readonly Finding[] {
-  return [memberRules, placeRules, stopRules, backupRules, timeRules, limitRules, drillRules, lengthRules].flatMap(
-    (rule) => rule(site),
-  );
+  return [
+    memberRules,
+    placeRules,
+    stopRules,
+    backupRules,
+    timeRules,
+    limitRules,
+    drillRules,
+    lengthRules,
+  ].flatMap((rule) => rule(site));
 }

@@ -9,6 +9,9 @@ export interface MiniSite {
   readonly file: string;
   readonly sites: string;
   readonly state: string;
+  /** Of drills. */
+  readonly scratch: string;
+  readonly store: string;
   readonly hosts: readonly string[];
   /** What `count: busy` sees. */
   setBusy(count: number): void;
@@ -34,7 +37,8 @@ export async function createMiniSite(cleanup: Cleanup): Promise<MiniSite> {
   // Services end with the test, however it ends.
   await cleanup.start(['flock', '--no-fork', alive, 'sleep', 'infinity']);
   const place = (name: string) => join(folder, 'services', name);
-  for (const part of ['sites', 'state', 'store', 'data']) mkdirSync(join(folder, part), { mode: 0o755 });
+  for (const part of ['sites', 'state', 'store', 'data', 'scratch'])
+    mkdirSync(join(folder, part), { mode: 0o755 });
   const busy = join(folder, 'busy');
   writeFileSync(busy, '0\n');
   writeFileSync(join(folder, 'data', 'first'), 'written before\n');
@@ -51,6 +55,8 @@ export async function createMiniSite(cleanup: Cleanup): Promise<MiniSite> {
     file,
     sites: join(folder, 'sites'),
     state: join(folder, 'state'),
+    scratch: join(folder, 'scratch'),
+    store: join(folder, 'store'),
     hosts: ['app-1', 'db-1'],
     setBusy: (count) => writeFileSync(busy, `${count}\n`),
     services: async () => {
@@ -112,6 +118,7 @@ databases:
     files: { host: db-1, roots: [${join(folder, 'data')}] }
 stores:
   vault: { directory: ${join(folder, 'store')}, shared: true, keeper: db-1 }
+drill: { scratch: ${join(folder, 'scratch')} }
 procedures:
   nightly:
     up-by: "${clock(10)}"
@@ -121,6 +128,7 @@ procedures:
       - stop: [worker, archive]
       - backup: { databases: [tree], method: cold, to: [vault] }
     keep: { last: 3 }
+    prove-every: 90d
   # Asks its operators, soon after the site was made.
   asking:
     up-by: "${clock(10)}"

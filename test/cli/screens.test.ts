@@ -286,10 +286,12 @@ describe('sets', () => {
 
   test('are listed with night, store and size', () => {
     expect(setsScreen([])).toBe('no sets');
-    expect(setsScreen([summary])).toBe(
+    const proof = { at: '2026-11-22T10:00:00.000Z', passed: true };
+    expect(setsScreen([{ ...summary, proof }, summary])).toBe(
       [
-        'set                           procedure   night        store   size      artifacts',
-        '2026-11-21T190004Z-1a2b3c4d   nightly     2026-11-21   vault   1.23 GB   4',
+        'set                           procedure   night        store   size      artifacts   drill',
+        '2026-11-21T190004Z-1a2b3c4d   nightly     2026-11-21   vault   1.23 GB   4           proven 2026-11-22',
+        '2026-11-21T190004Z-1a2b3c4d   nightly     2026-11-21   vault   1.23 GB   4           -',
       ].join('\n'),
     );
   });
@@ -327,7 +329,7 @@ describe('sets', () => {
       decisions: [],
       warnings: [],
     };
-    expect(setScreen(manifest)).toBe(
+    expect(setScreen(manifest, [])).toBe(
       [
         '2026-11-21T190004Z-1a2b3c4d   vitam/nightly · night 2026-11-21 · published 2026-11-21T21:30:04.000Z',
         '',
@@ -335,6 +337,8 @@ describe('sets', () => {
         'offer-files/files.tar.zst   app-1   1 kB   4 kB      12      abababababababab',
         '',
         '1 artifact, 1 kB; 3 steps; published 2 h 30 min after the start',
+        '',
+        'no drill has proven it yet',
       ].join('\n'),
     );
   });

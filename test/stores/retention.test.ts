@@ -36,6 +36,17 @@ describe('retention', () => {
     });
   });
 
+  test('never removes the newest set that a drill has proven, however old it is', () => {
+    const [old, older, ...newer] = [1, 0, 10, 20, 30].map((day) => setAt(day, 2, true));
+    const proven = { proof: { passed: true } };
+    const sets = [{ ...old, ...proven }, { ...older, ...proven }, ...newer] as RetainedSet[];
+    const kept = (some: readonly RetainedSet[]) =>
+      some.filter((set) => !selectForRemoval(some, { last: 1 }).includes(set));
+    expect(kept(sets)).toEqual([sets[0], newer.at(-1)]);
+    const failed = sets.map((set, index) => (index === 0 ? { ...set, proof: { passed: false } } : set));
+    expect(kept(failed)).toEqual([failed[1], newer.at(-1)]);
+  });
+
   test('keeps the newest sets of `last`, and the newest of each of the last days, weeks and months', () => {
     holds((sets, keep, removed) => {
       const complete = sorted(sets.filter((set) => set.complete)).reverse();

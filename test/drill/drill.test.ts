@@ -1,0 +1,347 @@
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { MongoClient } from 'mongodb';
+import { createDrillActivities } from '../../activities/drill/drill.ts';
+import { copyExcludes } from '../../activities/mongodb/cold.ts';
+import { createMongodbActivities } from '../../activities/mongodb/activities.ts';
+import { openCopy, openScratch } from '../../activities/mongodb/open-copy.ts';
+import { copyArtifact } from '../../activities/archive/copy-artifact.ts';
+import { createStoreActivities } from '../../activities/stores/activities.ts';
+import { judgeChecks } from '../../model/drill.ts';
+import type { DrillActivities, DrillProgress, Drilled } from '../../model/activities.ts';
+import type { Artifact, Manifest, MongodbSetRecord, Proof, SetRef } from '../../model/manifest.ts';
+import type { Argv, DrillCheck, Site } from '../../model/site.ts';
+import {
+  as,
+  createBackupUser,
+  database,
+  host,
+  nativeMongod,
+  siteOf,
+  startTestSet,
+} from '../mongodb/fixture.ts';
+import { folderOf, manifestOf } from '../stores/support.ts';
+import { freePort } from '../support/ports.ts';
+import { createCleanup, waitFor } from '../support/processes.ts';
+
+const documents = 500;
+const cleanup = createCleanup();
+
+let folder: string;
+let site: Site;
+let record: MongodbSetRecord;
+/** A member's files, at rest. */
+let data: string;
+/** The same as a standalone server, to be changed before it is copied. */
+let standalone: string;
+
+/** A replica set with data, marked, fingerprinted on a secondary, its primary stopped: as the copy of a night finds it. */
+beforeAll(async () => {
+  folder = await cleanup.folder();
+  for (const name of ['store', 'scratch']) await mkdir(join(folder, name));
+  const replicas = await startTestSet();
+  cleanup.add(() => replicas.stop());
+  await createBackupUser(replicas.uri, ['coldbackupMember'], { members: 3 });
+  const base = await siteOf(folder, { members: replicas.members });
+  site = {
+    ...base,
+    stores: { vault: { kind: 'directory', directory: join(folder, 'store'), shared: true, keeper: host } },
+    drill: { scratch: join(folder, 'scratch'), mongod: nativeMongod as unknown as Argv, checks },
+  };
+  const primary = await replicas.primary();
+  const ask = createMongodbActivities({ site, host, heartbeat: () => undefined, signal: () => never });
+  await as(primary.uri, async (_, client) => {
+    const orders = client.db('shop').collection('orders');
+    await orders.insertMany(
+      Array.from({ length: documents }, (__, n) => ({ n, state: n % 2 === 0 ? 'open' : 'done' })),
+    );
+    await orders.createIndex({ n: 1 }, { unique: true });
+    await client
+      .db('shop')
+      .collection('meta')
+      .insertOne({ schema: 12 }, { writeConcern: { w: 3 } });
+  });
+  const input = { site: 'test', database, member: primary.name };
+  const { marker } = await ask.mongodbMark({ ...input, note: 'a test' });
+  const other = replicas.members.find(({ name }) => name !== primary.name)?.name ?? '';
+  const fingerprint = await ask.mongodbFingerprint({ ...input, member: other, marker });
+  const info = await ask.mongodbDescribe(input);
+  await replicas.stopMember(primary);
+  data = primary.dataDir;
+  record = {
+    ...info,
+    set: 'rs',
+    role: 'replica-set',
+    member: primary.name,
+    artifact: '',
+    marker,
+    fingerprint,
+  };
+  standalone = join(folder, 'standalone');
+  const opened = await openCopy({
+    ...{ archiveDir: data, scratchDir: standalone, command: nativeMongod, port: await freePort(), marker },
+  });
+  await opened.stop();
+});
+afterAll(cleanup.run);
+
+const checks: readonly DrillCheck[] = [
+  { database, db: 'shop', collection: 'orders', expect: { kind: 'count', count: documents } },
+  {
+    database,
+    db: 'shop',
+    collection: 'orders',
+    filter: { state: 'open' },
+    expect: { kind: 'at-least', count: 250 },
+  },
+  { database, db: 'shop', collection: 'meta', expect: { kind: 'field', field: 'schema', is: 12 } },
+];
+
+describe('a set of a member that stopped at its marker', () => {
+  let set: SetRef;
+  beforeAll(async () => {
+    set = (await publish({ ...record }, data)).set;
+  });
+
+  test('is proven: opened, its oplog replayed, its fingerprint the same, the checks answered', async () => {
+    const { problems, notCompared, artifacts, answers } = await drills().drillSet(where(set));
+    expect({ problems, notCompared }).toEqual({ problems: [], notCompared: [] });
+    expect(artifacts).toMatchObject([{ database, host, server: record.version }]);
+    expect(artifacts[0]?.tookMs.open).toBeGreaterThan(0);
+    expect(judgeChecks(answers).map(({ passed, found }) => [passed, found])).toEqual([
+      [true, `found ${documents}`],
+      [true, 'found 250'],
+      [true, 'found 1, of which 1 have it'],
+    ]);
+    expect(await left()).toEqual([]);
+  });
+
+  test('is opened where there is no network: the server has the loopback alone, and listens on no port', async () => {
+    const seen: string[] = [];
+    await drills({
+      onProgress: ({ phase }) => {
+        if (phase !== 'compare') return;
+        const [pid = ''] = scratchServers();
+        seen.push(interfacesOf(pid).join(), readFileSync(`/proc/${pid}/net/tcp`, 'utf8').trim());
+        expect(interfacesOf('self').length).toBeGreaterThan(1);
+      },
+    }).drillSet(where(set));
+    expect(seen[0]).toBe('lo');
+    expect(seen[1]?.split('\n')).toHaveLength(1);
+  });
+
+  test('is left alone while a run holds the host, and a run that claims it ends the drill', async () => {
+    const claim = { procedure: 'nightly', night: '2026-11-21' };
+    await expect(drills({ claim: () => claim }).drillSet(where(set))).rejects.toThrow('is held by nightly');
+    let now: typeof claim | null = null;
+    const given = drills({
+      claim: () => now,
+      onProgress: ({ phase }) => void (phase === 'open' && (now = claim)),
+    });
+    await expect(given.drillSet(where(set))).rejects.toThrow('is held by nightly of 2026-11-21');
+    expect(await left()).toEqual([]);
+  });
+
+  test('leaves no server and no folder when it is cancelled', async () => {
+    const cancel = new AbortController();
+    const cancelled = drills({
+      signal: cancel.signal,
+      onProgress: ({ phase }) => void (phase === 'compare' && cancel.abort(new Error('cancelled by a test'))),
+    });
+    await expect(cancelled.drillSet(where(set))).rejects.toThrow('cancelled by a test');
+    expect(await left()).toEqual([]);
+  });
+
+  test('leaves no server when the agent is killed, and no folder once it is started again', async () => {
+    const files = { site: join(folder, 'site.json'), input: join(folder, 'input.json') };
+    await writeFile(files.site, JSON.stringify(site));
+    await writeFile(files.input, JSON.stringify(where(set)));
+    const logFile = join(folder, 'agent.log');
+    const command = [process.execPath, 'test/drill/drill-once.mjs', files.site, host, files.input];
+    const agent = await cleanup.start(command, { logFile });
+    await waitFor(() => scratchServers().length > 0, { what: 'the scratch server', withinMs: 60_000 });
+    agent.kill('SIGKILL');
+    await waitFor(() => scratchServers().length === 0, {
+      what: 'the scratch server to die',
+      withinMs: 10_000,
+    });
+    expect(existsSync(join(folder, 'scratch', 'coldbackup', 'test', host))).toBe(true);
+    expect((await drills().drillSet(where(set))).problems).toEqual([]);
+    expect(await left()).toEqual([]);
+  });
+
+  test('that another release wrote is not opened, and says which is needed', async () => {
+    const other = await publish({ ...record, version: '5.0.3' }, data);
+    await expect(drills().drillSet(where(other.set))).rejects.toThrow(
+      /written by mongod 5\.0\.3.*name one of 5\.0/,
+    );
+  });
+
+  test('whose oplog ends before the marker is not proven', async () => {
+    const late = { ts: `${Number(record.marker?.ts.split(',')[0]) + 60},1`, term: record.marker?.term ?? 1 };
+    const { set: of } = await publish({ ...record, marker: late }, data);
+    expect((await drills().drillSet(where(of))).problems[0]).toContain(`before the marker ${late.ts}`);
+  });
+});
+
+describe('a drill notices', () => {
+  const changes: [string, (client: MongoClient) => Promise<unknown>, string][] = [
+    [
+      'one changed document',
+      (client) =>
+        client
+          .db('shop')
+          .collection('orders')
+          .updateOne({ n: 7 }, { $set: { state: 'dome' } }),
+      'shop.orders has other documents',
+    ],
+    [
+      'one missing index',
+      (client) => client.db('shop').collection('orders').dropIndex('n_1'),
+      'shop.orders has another UUID, other options or other indexes',
+    ],
+    [
+      'one document less',
+      (client) => client.db('shop').collection('orders').deleteOne({ n: 7 }),
+      'shop.orders has other documents',
+    ],
+    ['a missing collection', (client) => client.db('shop').dropCollection('meta'), 'shop.meta is missing'],
+  ];
+  test.each(changes)('%s', async (what, change, words) => {
+    const changed = join(folder, what.replaceAll(' ', '-'));
+    await cp(standalone, changed, { recursive: true });
+    const opened = await openScratch({
+      ...{ scratchDir: changed, command: nativeMongod, listen: { port: await freePort() }, marker: null },
+    });
+    await as(opened.uri, (_, client) => change(client));
+    await opened.stop();
+    const { set } = await publish({ ...record, marker: null }, changed);
+    const { problems, answers } = await drills().drillSet(where(set));
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain(words);
+    if (what === 'one document less')
+      expect(judgeChecks(answers)[0]).toMatchObject({ passed: false, found: `found ${documents - 1}` });
+  });
+
+  test('that a set has no fingerprint, and then what the server itself finds', async () => {
+    const { set } = await publish({ ...record, marker: null, fingerprint: { none: 'it moves' } }, standalone);
+    const { problems, notCompared } = await drills().drillSet(where(set));
+    expect(problems).toEqual([]);
+    expect(notCompared[0]).toContain('fingerprint: none (it moves)');
+  });
+
+  test('one flipped bit in the archive', async () => {
+    const { set, artifacts } = await publish({ ...record }, data);
+    const file = join(folderOf(join(folder, 'store'), set), artifacts[0]?.name ?? '');
+    const bytes = await readFile(file);
+    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+    await writeFile(file, bytes);
+    const { problems } = await drills().drillSet(where(set));
+    expect(problems.length).toBeGreaterThan(0);
+    expect(await left()).toEqual([]);
+  });
+});
+
+test('a tree of files is read again from where it was restored', async () => {
+  const tree = join(folder, 'tree');
+  await mkdir(join(tree, 'sub'), { recursive: true });
+  await writeFile(join(tree, 'sub', 'new\nline'), 'content');
+  const { set } = await publish(null, tree);
+  const result: Drilled = await drills().drillSet(where(set));
+  expect(result).toMatchObject({ problems: [], artifacts: [{ files: 1, server: null }] });
+});
+
+test('proofs are kept in the set, the newest first, and its summary tells the newest', async () => {
+  const { set } = await publish(null, join(folder, 'store-token'));
+  const stores = createStoreActivities({ site, host });
+  const proof = (runId: string, passed: boolean) => ({ runId, passed, at: `2026-11-2${runId}` }) as Proof;
+  const listed = async () =>
+    (await stores.listSets({ site: 'test', store: 'vault' })).find((one) => one.set.id === set.id);
+  expect(await listed()).not.toHaveProperty('proof');
+  for (const one of [proof('1', true), proof('2', false), proof('2', false)])
+    await drills().recordProof({ ...where(set), proof: one });
+  expect((await drills().readProofs(where(set))).map(({ runId }) => runId)).toEqual(['2', '1']);
+  expect(await listed()).toMatchObject({ proof: { at: '2026-11-22', passed: false } });
+});
+
+const never = new AbortController().signal;
+
+function drills({
+  claim = () => null,
+  signal = never,
+  onProgress = () => undefined,
+}: {
+  readonly claim?: () => object | null;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: DrillProgress) => void;
+} = {}): DrillActivities {
+  return createDrillActivities({
+    ...{ site, host, signal: () => signal, ended: never, listen: () => onProgress, warn: () => undefined },
+    journal: { state: () => ({ claim: claim() }) as never },
+  });
+}
+
+let published = 0;
+
+/** As a night publishes it: copied from these files, with this record. null: a tree of files. */
+async function publish(of: MongodbSetRecord | null, from: string): Promise<Manifest> {
+  published += 1;
+  if (!existsSync(from)) await mkdir(from);
+  const set: SetRef = {
+    site: 'test',
+    procedure: 'nightly',
+    id: `2026-11-20T19${String(published).padStart(4, '0')}Z-0a1b2c3d`,
+  };
+  const name = of === null ? 'files/files.tar.zst' : `${database}/rs.tar.zst`;
+  const artifact: Artifact = await copyArtifact({
+    ...{ site, host, attempt: 1, roots: [from], exclude: of === null ? [] : copyExcludes() },
+    input: {
+      ref: { site: site.site, host, journal: 'j', epoch: 1, siteDigest: 'd' },
+      ...{ id: name, position: '1', set, store: 'vault', artifact: name },
+      source: { kind: 'files', database: of === null ? 'files' : database },
+    },
+    hooks: { signal: never, onProcess: () => undefined, onProgress: () => undefined },
+  });
+  const manifest = manifestOf(set, [artifact], {
+    databases:
+      of === null
+        ? [{ engine: 'files', database: 'files' }]
+        : [
+            {
+              ...{ engine: 'mongodb', database, topology: 'replica-set', shards: null, balancer: null },
+              sets: [{ ...of, artifact: name }],
+            },
+          ],
+  });
+  await createStoreActivities({ site, host }).publishSet({ site: 'test', store: 'vault', manifest });
+  return manifest;
+}
+
+function where(set: SetRef) {
+  return { site: 'test', store: 'vault', set };
+}
+
+/** Of this test: servers on its scratch folder, and what lies there for this host. */
+async function left(): Promise<readonly string[]> {
+  const place = join(folder, 'scratch', 'coldbackup', 'test');
+  return [...scratchServers(), ...(existsSync(place) ? await readdir(place) : [])];
+}
+
+function scratchServers(): readonly string[] {
+  return readdirSync('/proc').filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(join(folder, 'scratch', 'coldbackup'));
+    } catch {
+      return false;
+    }
+  });
+}
+
+function interfacesOf(pid: string): readonly string[] {
+  return [...readFileSync(`/proc/${pid}/net/dev`, 'utf8').matchAll(/^ *(\S+):/gm)].map(
+    ([, name = '']) => name,
+  );
+}
