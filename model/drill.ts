@@ -8,10 +8,11 @@ export function judgeChecks(answers: readonly CheckAnswer[]): readonly CheckProo
 }
 
 function judge(answers: readonly CheckAnswer[]): CheckProof {
-  const [{ what = '', expect } = {}] = answers;
+  const [first] = answers;
+  if (first === undefined) return { what: '', passed: false, found: 'nothing was asked' };
+  const { what, expect } = first;
   const found = answers.reduce((sum, answer) => sum + answer.found, 0);
   const equal = answers.reduce((sum, answer) => sum + answer.equal, 0);
-  if (expect === undefined) return { what, passed: false, found: 'nothing was asked' };
   if (expect.kind === 'field')
     return { what, passed: found > 0 && equal === found, found: `found ${found}, of which ${equal} have it` };
   const passed = expect.kind === 'count' ? found === expect.count : found >= expect.count;

@@ -4,7 +4,7 @@ import type { MongodbSetRecord } from '../../model/manifest.ts';
 import type { DrillCheck } from '../../model/site.ts';
 import { compareFingerprints } from '../mongodb/compare-fingerprints.ts';
 import { fingerprintOf, userCollections } from '../mongodb/fingerprint.ts';
-import { fromPlain, type Plain } from '../mongodb/plain.ts';
+import { fromPlain } from '../mongodb/plain.ts';
 
 export interface Compared {
   readonly problems: readonly string[];
@@ -61,7 +61,7 @@ async function invalidCollections(client: MongoClient): Promise<readonly string[
 
 async function answerOf(client: MongoClient, check: DrillCheck): Promise<CheckAnswer> {
   const { db, collection, expect, filter: asked = {} } = check;
-  const filter: Document = fromPlain(asked as Plain);
+  const filter: Document = fromPlain(asked);
   const documents = client.db(db).collection(collection);
   const found = await documents.countDocuments(filter);
   const equal =

@@ -165,7 +165,10 @@ async function shutDown(
   log: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  if (signal?.aborted) return void (await done);
+  if (signal?.aborted) {
+    await done;
+    return;
+  }
   // The server closes the connection instead of answering.
   await withClient(uri, (client) => client.db('admin').command({ shutdown: 1, force: true })).catch(
     () => undefined,

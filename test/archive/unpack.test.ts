@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { pack, type Headers } from 'tar-stream';
+import { pack } from 'tar-stream';
 import type { LinkRule } from '../../activities/archive/judge.ts';
 import { unpackArtifact } from '../../activities/archive/unpack.ts';
 import { openStore } from '../../activities/stores/activities.ts';
@@ -119,7 +119,10 @@ describe('an archive that was made to do harm is refused, and not one byte lies 
   });
 });
 
-type Entry = readonly [Headers & { readonly pax?: Record<string, string> }, string?];
+type Entry = readonly [
+  Parameters<ReturnType<typeof pack>['entry']>[0] & { readonly pax?: Record<string, string> },
+  string?,
+];
 
 function unpack(artifact: Artifact, links: LinkRule = 'into-roots') {
   const store = openStore(siteWith(join(folder, 'store')), 'mongo-1', 'vault');
@@ -139,7 +142,7 @@ async function hostile(entries: readonly Entry[]): Promise<Artifact> {
 
 async function bytesOf(entries: readonly Entry[]): Promise<Buffer> {
   const packed = pack();
-  for (const [headers, content] of entries) packed.entry(headers, content);
+  for (const [headers, content] of entries) packed.entry(headers, content ?? '');
   packed.finalize();
   const chunks: Buffer[] = [];
   for await (const chunk of packed) chunks.push(chunk as Buffer);

@@ -2,7 +2,7 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { MongoClient } from 'mongodb';
+import type { MongoClient } from 'mongodb';
 import { createDrillActivities } from '../../activities/drill/drill.ts';
 import { copyExcludes } from '../../activities/mongodb/cold.ts';
 import { createMongodbActivities } from '../../activities/mongodb/activities.ts';
@@ -57,7 +57,9 @@ beforeAll(async () => {
     await orders.insertMany(
       Array.from({ length: documents }, (__, n) => ({ n, state: n % 2 === 0 ? 'open' : 'done' })),
     );
-    await orders.createIndex({ n: 1 }, { unique: true });
+    await client
+      .db('shop')
+      .command({ createIndexes: 'orders', indexes: [{ key: { n: 1 }, name: 'n_1', unique: true }] });
     await client
       .db('shop')
       .collection('meta')
@@ -138,7 +140,9 @@ describe('a set of a member that stopped at its marker', () => {
     let now: typeof claim | null = null;
     const given = drills({
       claim: () => now,
-      onProgress: ({ phase }) => void (phase === 'open' && (now = claim)),
+      onProgress: ({ phase }) => {
+        if (phase === 'open') now = claim;
+      },
     });
     await expect(given.drillSet(where(set))).rejects.toThrow('is held by nightly of 2026-11-21');
     expect(await left()).toEqual([]);
@@ -148,7 +152,9 @@ describe('a set of a member that stopped at its marker', () => {
     const cancel = new AbortController();
     const cancelled = drills({
       signal: cancel.signal,
-      onProgress: ({ phase }) => void (phase === 'compare' && cancel.abort(new Error('cancelled by a test'))),
+      onProgress: ({ phase }) => {
+        if (phase === 'compare') cancel.abort(new Error('cancelled by a test'));
+      },
     });
     await expect(cancelled.drillSet(where(set))).rejects.toThrow('cancelled by a test');
     expect(await left()).toEqual([]);
