@@ -85,7 +85,11 @@ export async function listSets(
     const read = await readManifest(store, set);
     if (read.kind === 'manifest') {
       const pinned = pinnedBy(await store.readText(set, pinName));
-      summaries.push({ ...summaryOf(read.manifest, store), ...(pinned !== null && { pinned }), ...(await newestProof(store, set)) });
+      summaries.push({
+        ...summaryOf(read.manifest, store),
+        ...(pinned !== null && { pinned }),
+        ...(await newestProof(store, set)),
+      });
     } else if (read.kind === 'other-format') summaries.push(unknownSummary(set, store, read.format));
   }
   return summaries.sort((one, other) => (one.set.id < other.set.id ? -1 : 1));

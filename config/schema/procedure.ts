@@ -5,6 +5,7 @@ import type { Known } from './reference.ts';
 import { clockTime, date, days as daysLong } from './scalars.ts';
 import { onFailure, stepSchema } from './step.ts';
 
+const DAY_MS = 86_400_000;
 const WEEKDAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const satisfies readonly Weekday[];
 
 export function procedureSchema(known: Known) {
@@ -33,6 +34,7 @@ export function procedureSchema(known: Known) {
       .exactOptional()
       .describe('Which sets of this procedure stay in its stores. Left out: all of them.'),
     'prove-every': daysLong
+      .transform((many) => many * DAY_MS)
       .exactOptional()
       .describe('A newest proof (of "coldbackup drill") that is older than this is a warning: 90d.'),
   }).transform((raw): Procedure => ({

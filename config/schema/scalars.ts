@@ -21,11 +21,6 @@ export const duration = text(
   .refine((words) => durationMs(words) > 0, { error: 'expected a duration longer than nothing' })
   .transform(durationMs);
 
-/** → milliseconds */
-export const days = text(/^[1-9]\d{0,3}d$/, 'a number of days such as "90d"').transform(
-  (words) => parseInt(words, 10) * 86_400_000,
-);
-
 export const clockTime = text(
   /^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$/,
   'a clock time from "00:00" to "23:59", in quotes',

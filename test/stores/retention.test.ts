@@ -41,7 +41,7 @@ describe('retention', () => {
     const proven = { proof: { passed: true } };
     const sets = [{ ...old, ...proven }, { ...older, ...proven }, ...newer] as RetainedSet[];
     const kept = (some: readonly RetainedSet[]) =>
-      some.filter((set) => !selectForRemoval(some, { last: 1 }).includes(set));
+      some.filter((set) => !selectForRemoval(some, { last: 1 }, now).includes(set));
     expect(kept(sets)).toEqual([sets[0], newer.at(-1)]);
     const failed = sets.map((set, index) => (index === 0 ? { ...set, proof: { passed: false } } : set));
     expect(kept(failed)).toEqual([failed[1], newer.at(-1)]);
