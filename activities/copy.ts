@@ -2,6 +2,7 @@ import type { CopyActivities, CopyInput, CopyProgress } from '../model/activitie
 import type { Artifact } from '../model/manifest.ts';
 import type { HostName, Site } from '../model/site.ts';
 import { copyArtifact } from './archive/copy-artifact.ts';
+import type { CopyPlace } from './copies/place.ts';
 import type { Journal } from './ledger/journal.ts';
 import type { JobContext, Jobs } from './ledger/jobs.ts';
 import { refuse } from './ledger/refusals.ts';
@@ -60,6 +61,13 @@ export function createCopyActivities({
         hooks,
       });
     }
+    if (source.kind === 'snapshot') {
+      const place = snapshotOf(source);
+      return copyArtifact({
+        ...{ site, host, input, attempt: job.attempt, hooks },
+        ...{ roots: [place.root], at: place.path, exclude: copyExcludes() },
+      });
+    }
     const { data } = memberOf(site, source.database, source.member);
     const cold = await assertColdCopyable(site, source.database, source.member, { signal: job.signal });
     try {
@@ -73,6 +81,21 @@ export function createCopyActivities({
     } finally {
       await cold.release();
     }
+  }
+
+  /** As the journal has it: whole, and not removed. */
+  function snapshotOf({
+    change: id,
+    database,
+    member,
+  }: Extract<CopyInput['source'], { kind: 'snapshot' }>): CopyPlace {
+    const entry = journal.state().entries.get(id);
+    const { change, place = null, endedAt = null, undoneAt = null } = entry ?? {};
+    const isOfMember =
+      change?.kind === 'snapshot-made' && change.database === database && change.member === member;
+    if (!isOfMember || place === null || endedAt === null || undoneAt !== null)
+      throw refuse('UnknownName', `the journal of ${host} has no whole copy ${id} of ${member}`);
+    return place;
   }
 
   function hooksOf({ id, artifact }: CopyInput, { signal: ended, onProcess }: JobContext) {

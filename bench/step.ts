@@ -35,6 +35,7 @@ const nothing: World = {
     stop: async () => undefined,
     restore: async () => undefined,
   },
+  snapshot: { make: async () => undefined, remove: async () => undefined },
 };
 
 Runtime.install({ logger: new DefaultLogger('ERROR') });

@@ -240,6 +240,7 @@ function toPlanDatabase(site: Site, database: string, from: BackupStep['from']):
       host,
     })),
     allowSetDown: engine.allow.includes('set-down'),
+    ...(engine.copyBy !== undefined && { copyBy: engine.copyBy }),
   };
 }
 
@@ -267,10 +268,14 @@ function serviceHolds({ service, hosts }: PlanService): readonly (readonly [Host
 
 function databaseHolds(database: PlanDatabase): readonly (readonly [HostName, string])[] {
   if (database.engine === 'files') return [];
-  const members = database.members.flatMap(serviceHolds);
-  return database.mongosHost === null
-    ? members
-    : [...members, [database.mongosHost, `balancer/${database.database}`]];
+  const { members, mongosHost, database: name, copyBy } = database;
+  return [
+    ...members.flatMap(serviceHolds),
+    ...(mongosHost === null ? [] : [[mongosHost, `balancer/${name}`] as const]),
+    ...(copyBy === undefined
+      ? []
+      : members.map(({ host, name: member }) => [host, `snapshot/${name}/${member}`] as const)),
+  ];
 }
 
 function timingOf(site: Site, holds: Plan['holds']): Plan['timing'] {

@@ -87,7 +87,7 @@ function made(folder: string, dataDir = folder): { folder: string; dataDir: stri
 }
 
 /** Runs mongod and mongos under servicectl, where agents stop and start them too. */
-function createUnitServers(aliveLock: string): Servers {
+export function createUnitServers(aliveLock: string): Servers {
   const unitOf = ({ pidFile, command }: { pidFile: string; command: readonly string[] }): Unit =>
     defineUnit(dirname(pidFile), command, aliveLock);
   return {

@@ -24,7 +24,7 @@ import type {
 import type { Instant, Plan } from './plan.ts';
 import type { Check, Report } from './progress.ts';
 import type { Verdict } from './retention.ts';
-import type { DrillCheck, HostName, Retention } from './site.ts';
+import type { CopyWay, DrillCheck, HostName, Retention } from './site.ts';
 
 /**
  * What the workflows ask of the outside, by name only. Control's activities run on queue `coldbackup`, an agent's on
@@ -193,6 +193,8 @@ export interface HostReport {
   readonly checks: readonly Check[];
   /** Of each service, how long it took to be up again: the longest of the last nights; absent: an older agent. */
   readonly broughtBackMs?: Readonly<Record<string, number>>;
+  /** How each member's data is taken here, `<database>/<member>`: found once, kept for the run. */
+  readonly copyBy?: Readonly<Record<string, CopyWay | 'stream'>>;
 }
 
 export interface WaitActivities {
@@ -220,7 +222,14 @@ export interface WaitResult {
 /** What a copy reads. */
 export type CopySource =
   | { readonly kind: 'files'; readonly database: string }
-  | { readonly kind: 'mongodb-member'; readonly database: string; readonly member: string };
+  | { readonly kind: 'mongodb-member'; readonly database: string; readonly member: string }
+  /** What an earlier change of this journal has made: where it is, the journal says. */
+  | {
+      readonly kind: 'snapshot';
+      readonly database: string;
+      readonly member: string;
+      readonly change: string;
+    };
 
 export interface CopyActivities {
   /** A job of the host keyed by id: an attempt attaches to the running one, a finished one gives its recorded result. */
@@ -375,6 +384,12 @@ export interface MongodbActivities {
     readonly database: string;
     readonly member: string;
   }): Promise<MongodbMemberInfo>;
+  /** Right before a stop that somebody waits for: a checkpoint, so that the stop has less to write. */
+  mongodbFlush(input: {
+    readonly site: string;
+    readonly database: string;
+    readonly member: string;
+  }): Promise<{ readonly flushed: boolean }>;
   /** On a member that still runs: dbHash, UUIDs, options and indexes of user collections at or after the marker. */
   mongodbFingerprint(input: {
     readonly site: string;

@@ -1,5 +1,5 @@
 import type { Instant } from './plan.ts';
-import type { HostName } from './site.ts';
+import type { CopyWay, HostName } from './site.ts';
 
 /** What every call after the claim carries; the agent refuses any other journal, epoch or digest, and a late one. */
 export interface Ref {
@@ -18,7 +18,14 @@ export type Change =
       /** Read again right before the stop: an election may have moved the primary. */
       readonly guard?: MemberGuard;
     }
-  | { readonly kind: 'balancer-stopped'; readonly database: string };
+  | { readonly kind: 'balancer-stopped'; readonly database: string }
+  /** A copy of a stopped member's data, on its own host; undone by removing it. */
+  | {
+      readonly kind: 'snapshot-made';
+      readonly database: string;
+      readonly member: string;
+      readonly by: CopyWay;
+    };
 
 /** The member is stopped only while it has this role, and once its durable and majority optimes reached the marker. */
 export interface MemberGuard {
@@ -45,7 +52,9 @@ export type Found =
       readonly instance?: string;
       readonly dragged?: readonly string[];
     }
-  | { readonly kind: 'balancer'; readonly settings: Readonly<Record<string, unknown>> | null };
+  | { readonly kind: 'balancer'; readonly settings: Readonly<Record<string, unknown>> | null }
+  /** There was none: its name is of this journal alone. */
+  | { readonly kind: 'snapshot' };
 
 export interface ChangeRequest {
   readonly ref: Ref;

@@ -1,4 +1,4 @@
-import type { HostName, OnFailure, Retention, WaitEnd } from './site.ts';
+import type { CopyWay, HostName, OnFailure, Retention, WaitEnd } from './site.ts';
 
 /** RFC 3339 in UTC with milliseconds (`2026-11-21T19:00:00.000Z`): readable in the UI, and sorts as text. */
 export type Instant = string;
@@ -27,7 +27,7 @@ export interface Plan {
   readonly steps: readonly PlanStep[];
   /** Every host that takes part, in name order. */
   readonly hosts: readonly HostName[];
-  /** What the plan can change, per host: `service/<name>`, `balancer/<database>`. */
+  /** What the plan can change, per host: `service/<name>`, `balancer/<database>`, `snapshot/<database>/<member>`. */
   readonly holds: Readonly<Record<HostName, readonly string[]>>;
   /** Of every service that is held: how long its stop and its start may take. */
   readonly timing: Readonly<
@@ -107,6 +107,8 @@ export interface PlanMongodb extends PlanWriters {
   /** In the order of the site file. */
   readonly members: readonly (PlanService & { readonly name: string; readonly host: HostName })[];
   readonly allowSetDown: boolean;
+  /** Copied on the host, started again, archived after. Absent: archived while stopped. */
+  readonly copyBy?: CopyWay | 'auto';
 }
 
 export interface PlanFiles extends PlanWriters {

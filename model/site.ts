@@ -116,8 +116,13 @@ export interface Database {
   readonly engine: MongodbEngine | FilesEngine;
 }
 
+/** A copy that is made on the host of a stopped server, so that the server starts before anything is archived. */
+export type CopyWay = 'reflink' | 'btrfs' | 'copy';
+
 export interface MongodbEngine {
   readonly kind: 'mongodb';
+  /** auto: the best that preflight finds possible on each host. Absent: archived while stopped (`stream`). */
+  readonly copyBy?: CopyWay | 'auto';
   /** Absent for a replica set or a standalone server. */
   readonly mongos?: { readonly host: HostName; readonly uri: SecretRef };
   /** Keyed as the cluster calls the member: `host:port`. */
@@ -130,6 +135,8 @@ export interface MongodbMember {
   readonly service: string;
   /** dbPath, absolute. */
   readonly data: string;
+  /** Where copies of it are made, absolute; absent: beside `data`. A plain copy is made only where this is named. */
+  readonly copies?: string;
   readonly uri: SecretRef;
 }
 

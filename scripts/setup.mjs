@@ -48,6 +48,12 @@ const components = {
     isThere: () => located('mongod-native'),
     install: installNativeMongodb,
   },
+  filesystems: {
+    what: 'xfs and btrfs, for copies on a host',
+    takes: '10 s',
+    isThere: () => ['mkfs.xfs', 'mkfs.btrfs', 'btrfs', 'losetup', 'mount'].every(onPath),
+    install: () => installPackages(['xfsprogs', 'btrfs-progs', 'mount']),
+  },
   systemd: {
     what: 'systemd',
     takes: '10 s',

@@ -13,15 +13,21 @@ const shortMs = 60_000;
 export async function copyTo(
   run: Run,
   target: BackupTarget,
-  wanted: { readonly host: HostName; readonly source: CopySource; readonly artifact: string },
+  wanted: {
+    readonly host: HostName;
+    readonly source: CopySource;
+    readonly artifact: string;
+    /** What the copy ends with; default: all of the database. */
+    readonly scope?: string;
+  },
 ): Promise<void> {
-  const { host, source, artifact } = wanted;
+  const { host, source, artifact, scope = target.scope } = wanted;
   // The run itself ends it in time for up-by, which operators may extend.
   const { site, hardLimit } = planOf(run);
   const withinMs = Math.max(shortMs, Date.parse(hardLimit) - Date.now());
   await together(
     target.to.map((store) => async () => {
-      const position = `${target.scope}/copy/${artifact}/${store}`;
+      const position = `${scope}/copy/${artifact}/${store}`;
       const done = showNow(run, position, {
         step: target.step,
         text: `copying ${artifact} to ${store}`,

@@ -15,9 +15,10 @@ const withinMs = 2 * 60_000;
 
 /** Every host at once; changes nothing. One no-go ends the run before anything is stopped. */
 export async function preflight(run: Run): Promise<void> {
-  const { checks, bringBack } = await checkAll(planOf(run));
+  const { checks, bringBack, copyBy } = await checkAll(planOf(run));
   run.checks = checks;
   run.bringBack = bringBack;
+  run.copyBy = copyBy;
   run.warnings.push(
     ...run.checks
       .filter(({ verdict }) => verdict === 'warning')
@@ -32,11 +33,14 @@ export async function preflight(run: Run): Promise<void> {
 }
 
 /** The go/no-go table of a plan. */
-export async function checkAll(
-  plan: Plan,
-): Promise<{ readonly checks: readonly Check[]; readonly bringBack: Prediction }> {
+export async function checkAll(plan: Plan): Promise<{
+  readonly checks: readonly Check[];
+  readonly bringBack: Prediction;
+  readonly copyBy: Run['copyBy'];
+}> {
   const measured: Record<HostName, Readonly<Record<string, number>>> = {};
-  const hosts = await Promise.all(plan.hosts.map((host) => checkHost(plan, host, measured)));
+  const copyBy: Record<string, Run['copyBy'][string]> = {};
+  const hosts = await Promise.all(plan.hosts.map((host) => checkHost(plan, host, { measured, copyBy })));
   const bringBack = predictBringBack(plan, measured);
   const alive = plan.hosts.filter((_, index) => hosts[index]?.every(({ verdict }) => verdict !== 'no-go'));
   const shared = Object.entries(plan.stores).filter(([, store]) => store.shared);
@@ -51,17 +55,24 @@ export async function checkAll(
       );
     }),
   );
-  return { checks: [timeCheck(plan, bringBack), ...hosts.flat(), ...stores.flat()], bringBack };
+  return { checks: [timeCheck(plan, bringBack), ...hosts.flat(), ...stores.flat()], bringBack, copyBy };
 }
 
 async function checkHost(
   plan: Plan,
   host: HostName,
-  measured: Record<HostName, Readonly<Record<string, number>>>,
+  {
+    measured,
+    copyBy,
+  }: {
+    readonly measured: Record<HostName, Readonly<Record<string, number>>>;
+    readonly copyBy: Record<string, Run['copyBy'][string]>;
+  },
 ): Promise<readonly Check[]> {
   try {
     const { report, skewMs } = await askHost(plan.site, host, plan);
     measured[host] = report.broughtBackMs ?? {};
+    Object.assign(copyBy, report.copyBy);
     return [...hostChecks(report, skewMs, plan.siteDigest), ...report.checks];
   } catch (error) {
     if (isCancellation(error)) throw error;

@@ -22,7 +22,7 @@ import type {
   Report,
   ServiceDowntime,
 } from '../model/progress.ts';
-import type { HostName } from '../model/site.ts';
+import type { CopyWay, HostName } from '../model/site.ts';
 import { searchAttributes, type ProcedureInput } from './messages.ts';
 
 /** All that a run knows. The journals on the hosts are the truth; this is what it tells people, and what it asked for. */
@@ -47,6 +47,8 @@ export interface Run {
   checks: readonly Check[];
   /** From preflight on. */
   bringBack: Prediction | null;
+  /** How each member's data is taken, `<database>/<member>`, as preflight found it possible. */
+  copyBy: Readonly<Record<string, CopyWay | 'stream'>>;
   readonly warnings: string[];
   /** As the plan has them, until an operator extends them. */
   deadline: Pick<Plan, 'restartAt' | 'upBy'>;
@@ -100,6 +102,7 @@ export function openRun(input: ProcedureInput): Run {
     sets: [],
     checks: [],
     bringBack: null,
+    copyBy: {},
     warnings: [],
     deadline: { restartAt: null, upBy: '' },
     decisions: [],

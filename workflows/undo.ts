@@ -6,6 +6,9 @@ import { messageOf, noAnswer } from './failures.ts';
 /** What nobody gave a `ready.within` for: balancer, settling of a stop. */
 const undoAllowanceMs = 3 * 60_000;
 
+/** Of a copy of any size; nothing waits for it but the end of the run. */
+const removeAllowanceMs = 30 * 60_000;
+
 /** Whoever undoes: a run, the watchdog. Each takes over before it undoes, and releases what is all back. */
 export interface Undoer {
   /** What is open in the journal of the host; nothing, where somebody else brings it back. */
@@ -61,6 +64,7 @@ export function undoWithinMs(
   timing: Readonly<Record<string, { readonly stopWithinMs: number; readonly readyWithinMs: number }>>,
   { change }: Entry,
 ): number {
+  if (change.kind === 'snapshot-made') return removeAllowanceMs;
   const own = change.kind === 'service-stopped' ? timing[change.service] : undefined;
   return (own === undefined ? 0 : own.stopWithinMs + own.readyWithinMs) + undoAllowanceMs;
 }
@@ -70,7 +74,12 @@ export function placeOf(entry: Entry): Omit<NotBack, 'why'> {
 }
 
 export function nameOf(change: Change): string {
-  return change.kind === 'service-stopped'
-    ? `stop ${change.service}`
-    : `stop the balancer of ${change.database}`;
+  switch (change.kind) {
+    case 'service-stopped':
+      return `stop ${change.service}`;
+    case 'balancer-stopped':
+      return `stop the balancer of ${change.database}`;
+    case 'snapshot-made':
+      return `copy ${change.member} on its host (${change.by})`;
+  }
 }

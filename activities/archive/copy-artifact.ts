@@ -13,18 +13,21 @@ export interface ArtifactCopy {
   readonly attempt: number;
   /** What the source is on this host, from the agent's own site file. */
   readonly roots: readonly string[];
+  /** Of a copy on this host: the folder that the roots lie below. */
+  readonly at?: string | undefined;
   readonly exclude: readonly string[];
   readonly hooks: CopyHooks;
 }
 
 /** Copies the source into the store and seals it. Throws as copyTree does; then nothing of it is in the store. */
 export async function copyArtifact(copy: ArtifactCopy): Promise<Artifact> {
-  const { site, host, input, attempt, roots, exclude, hooks } = copy;
+  const { site, host, input, attempt, roots, at, exclude, hooks } = copy;
   const startedAt = new Date().toISOString();
   const copied = await copyTree(
     {
       host,
       roots,
+      ...(at !== undefined && { at }),
       exclude,
       store: openStore(site, host, input.store),
       set: input.set,

@@ -210,7 +210,7 @@ function tarArgv(copy: TreeCopy, specials: readonly string[]): readonly string[]
     ...wholePatterns(copy).map((pattern) => `--exclude=${relative(pattern)}`),
     '--no-wildcards',
     ...specials.map((path) => `--exclude=${relative(Buffer.from(path, 'latin1').toString('utf8'))}`),
-    '--directory=/',
+    `--directory=${copy.at ?? '/'}`,
     '--',
     ...outermost(copy.roots).map(relative),
   ];

@@ -8,6 +8,8 @@ export interface TreeSpec {
   readonly host: string;
   /** Absolute directories or files. */
   readonly roots: readonly string[];
+  /** The tree is a copy: each root, and all below it, lies below this folder. Names stay those of the roots. */
+  readonly at?: string;
   /** GNU tar patterns, relative to each root; `*` matches slashes too. */
   readonly exclude: readonly string[];
 }
@@ -26,6 +28,8 @@ export interface Survey {
   readonly excluded: Sample;
   /** Of names, sizes, times, inodes, owners and modes of all there is: equal before and after, nothing changed. */
   readonly fingerprint: string;
+  /** Of what a copy of the tree has in common with it: kinds, sizes, owners, modes, times in seconds. '' unless asked for. */
+  readonly likeness: string;
   /** Changed at or after `changedSinceMs`. */
   readonly changed: Sample;
 }
@@ -60,6 +64,7 @@ export interface SurveyHooks {
   readonly onProcess?: (pid: number) => void;
   /** What vanishes meanwhile is no error; whoever asks has seen that the roots are there. */
   readonly inUse?: boolean;
+  readonly likeness?: boolean;
 }
 
 /**
@@ -79,7 +84,7 @@ export async function surveyTree(
     env: { LC_ALL: 'C' },
     ...(hooks.onProcess === undefined ? {} : { onSpawn: hooks.onProcess }),
   });
-  const seen = createTally(roots, changedSinceMs);
+  const seen = createTally(roots, changedSinceMs, hooks.likeness ?? false);
   for await (const record of recordsOf(find.stdout)) seen.add(record);
   const { exitCode, stderr } = await find.done;
   if (exitCode !== 0 && !(hooks.inUse === true && onlyVanished(stderr))) {
@@ -90,7 +95,7 @@ export async function surveyTree(
     );
   }
   const survey = seen.result(startedAtMs);
-  const unreadable = await stillThere(seen.unreadable());
+  const unreadable = await stillThere(seen.unreadable(), roots.at);
   if (unreadable.length > 0) {
     throw new ArchiveError(
       `The agent may not read all of ${tree.roots.join(', ')} on ${tree.host}: ` +
@@ -138,6 +143,8 @@ export function cleanRoot(root: string): string {
 }
 
 interface Roots {
+  /** What comes before each name that is found, latin1. */
+  readonly at: string;
   /** As named, latin1. */
   readonly named: readonly string[];
   /** As named, and as the file system knows them. */
@@ -151,6 +158,8 @@ interface Found {
   readonly links: number;
   readonly sizeBytes: number;
   readonly changedAtMs: number;
+  /** Inode, mode, owner, group, time of the last modification. */
+  readonly traits: string;
   readonly target: string;
   readonly path: string;
   readonly all: string;
@@ -160,15 +169,24 @@ const fieldFormat = '%y\\0%D\\0%n\\0%s\\0%C@\\0%i %m %U %G %T@\\0%l\\0%p\\0';
 const fieldCount = 8;
 
 function findArgv(tree: TreeSpec): readonly string[] {
+  const { at = '' } = tree;
   const patterns = wholePatterns(tree)
-    .flatMap((pattern) => ['-o', '-path', pattern])
+    .flatMap((pattern) => ['-o', '-path', `${literal(at)}${pattern}`])
     .slice(1);
   const excluded =
     patterns.length === 0
       ? []
       : ['(', ...patterns, ')', '-prune', '-printf', fieldFormat.replace('%y', 'X'), '-o'];
   const unreadable = ['-type', 'f', '!', '-readable', '-printf', fieldFormat.replace('%y', 'U'), '-o'];
-  return ['find', '-P', ...outermost(tree.roots), ...excluded, ...unreadable, '-printf', fieldFormat];
+  return [
+    'find',
+    '-P',
+    ...outermost(tree.roots).map((root) => `${at}${root}`),
+    ...excluded,
+    ...unreadable,
+    '-printf',
+    fieldFormat,
+  ];
 }
 
 async function* recordsOf(stdout: AsyncIterable<Buffer>): AsyncGenerator<Found> {
@@ -179,13 +197,15 @@ async function* recordsOf(stdout: AsyncIterable<Buffer>): AsyncGenerator<Found> 
     let start = 0;
     for (; start + fieldCount < rest.length; start += fieldCount) {
       const fields = rest.slice(start, start + fieldCount);
-      const [type = '', device = '', links, sizeBytes, changedAt, , target = '', path = ''] = fields;
+      const [type = '', device = '', links, sizeBytes, changedAt, traits = '', target = '', path = ''] =
+        fields;
       yield {
         type,
         device,
         links: Number(links),
         sizeBytes: Number(sizeBytes),
         changedAtMs: Number(changedAt) * 1_000,
+        traits,
         target,
         path,
         all: fields.join('\0'),
@@ -195,7 +215,7 @@ async function* recordsOf(stdout: AsyncIterable<Buffer>): AsyncGenerator<Found> 
   }
 }
 
-function createTally(roots: Roots, changedSinceMs: number) {
+function createTally(roots: Roots, changedSinceMs: number, withLikeness: boolean) {
   const specials: string[] = [];
   const excluded = createSample();
   const changed = createSample();
@@ -204,6 +224,7 @@ function createTally(roots: Roots, changedSinceMs: number) {
   const devices = new Map<string, string>();
   const crossed: string[] = [];
   const fingerprint = Buffer.alloc(32);
+  const likeness = Buffer.alloc(32);
   let files = 0;
   let others = 0;
   let totalBytes = 0;
@@ -211,13 +232,15 @@ function createTally(roots: Roots, changedSinceMs: number) {
   return {
     leaving,
     unreadable: () => unreadable.taken().paths,
-    add(found: Found): void {
+    add(record: Found): void {
+      const found = { ...record, path: record.path.slice(roots.at.length) };
       const { type, path } = found;
       if (type === 'X') {
         excluded.add(path);
         return;
       }
       mix(fingerprint, createHash('sha256').update(found.all, 'latin1').digest());
+      if (withLikeness) mix(likeness, createHash('sha256').update(likenessOf(found), 'latin1').digest());
       if (found.changedAtMs >= changedSinceMs) changed.add(path);
       checkMount(found);
       if (type === 'U') unreadable.add(path);
@@ -236,6 +259,7 @@ function createTally(roots: Roots, changedSinceMs: number) {
       specials,
       excluded: excluded.taken(),
       fingerprint: fingerprint.toString('hex'),
+      likeness: withLikeness ? likeness.toString('hex') : '',
       changed: changed.taken(),
     }),
   };
@@ -271,6 +295,13 @@ function createTally(roots: Roots, changedSinceMs: number) {
   }
 }
 
+/** What a file system keeps of a folder's size and links is its own; some keep times in seconds only. */
+function likenessOf({ type, sizeBytes, traits, target, path }: Found): string {
+  const [mode, user, group, modifiedAt = ''] = traits.split(' ').slice(1);
+  const seconds = modifiedAt.slice(0, modifiedAt.indexOf('.'));
+  return [type, type === 'd' ? '' : sizeBytes, mode, user, group, seconds, target, path].join('\0');
+}
+
 function onlyVanished(stderr: string): boolean {
   return stderr
     .trim()
@@ -279,10 +310,10 @@ function onlyVanished(stderr: string): boolean {
 }
 
 /** A file that vanished right before it was asked about was not readable either. */
-async function stillThere(paths: readonly string[]): Promise<readonly string[]> {
+async function stillThere(paths: readonly string[], at: string): Promise<readonly string[]> {
   const there = await Promise.all(
     paths.map((path) =>
-      lstat(Buffer.from(path, 'latin1')).then(
+      lstat(Buffer.from(at + path, 'latin1')).then(
         () => [path],
         () => [],
       ),
@@ -309,16 +340,19 @@ function mix(into: Buffer, digest: Buffer): void {
 }
 
 async function rootsOf(tree: TreeSpec): Promise<Roots> {
+  const { at = '' } = tree;
   const named = [...new Set(tree.roots.map(cleanRoot))];
-  const real = await Promise.all(named.map(placeOf));
+  const real = await Promise.all(named.map((root) => placeOf(`${at}${root}`)));
+  const originals = at === '' ? [] : await Promise.all(named.map(placeOf));
   const mounts = await mountPoints();
   const mountsNamed = named.flatMap((root, index) => {
     const place = real[index] ?? root;
     return mounts.filter((mount) => isInside(mount, place)).map((mount) => root + mount.slice(place.length));
   });
   return {
+    at: toBytes(at),
     named: named.map(toBytes),
-    places: [...named, ...real].map(toBytes),
+    places: [...named, ...real, ...originals].map(toBytes),
     mountPoints: new Set(mountsNamed.map(toBytes)),
   };
 }

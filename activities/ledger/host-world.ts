@@ -2,6 +2,8 @@ import type { Site } from '../../model/site.ts';
 import { observeBalancer, restoreBalancer, stopBalancer } from '../mongodb/balancer.ts';
 import { checkGuard } from '../mongodb/guard.ts';
 import { waitUntilMemberReady } from '../mongodb/readiness.ts';
+import { removeCopy } from '../copies/remove.ts';
+import { snapshotMember } from '../copies/snapshot.ts';
 import { createDriver } from '../services/drivers.ts';
 import { isDown } from '../services/driver.ts';
 import { waitUntilReady } from '../services/readiness.ts';
@@ -52,6 +54,10 @@ export function createHostWorld(site: Site, host: HostName): World {
       stop: (database, options) => stopBalancer(site, database, options),
       restore: (database, found, { signal }) =>
         restoreBalancer(site, database, found, { untilMs: Date.now() + balancerMs, signal }),
+    },
+    snapshot: {
+      make: (change, place, hooks) => snapshotMember(site, change, place, hooks),
+      remove: removeCopy,
     },
   };
 }

@@ -3,7 +3,7 @@ import type { Artifact } from '../../model/manifest.ts';
 import { inScope } from '../../model/ledger.ts';
 import { signalGroup, startTimeOf } from '../system/processes.ts';
 import type { Journal } from './journal.ts';
-import { runningJobs } from './records.ts';
+import { openEntries, runningJobs, type JobState } from './records.ts';
 import { refuse } from './refusals.ts';
 
 export interface JobContext {
@@ -97,15 +97,19 @@ export function createJobs(journal: Journal, now: () => string): Jobs {
     running.delete(id);
     journal.recordIfPossible({ r: 'job-end', id, artifact: null, why, at: now() });
     job.controller.abort(new Error(why));
-    for (const { pid, startTime } of journal.state().jobs.get(id)?.processes ?? [])
-      signalGroup(pid, startTime, 'SIGKILL');
+    killProcesses(journal.state().jobs.get(id) ?? { processes: [] });
   }
+}
+
+export function killProcesses({ processes }: Pick<JobState, 'processes'>): void {
+  for (const { pid, startTime } of processes) signalGroup(pid, startTime, 'SIGKILL');
 }
 
 /** What an agent that died left running reads files that are about to be in use again. */
 function endLeftovers(journal: Journal, now: () => string): void {
+  for (const entry of openEntries(journal.state())) if (entry.endedAt === null) killProcesses(entry);
   for (const job of runningJobs(journal.state())) {
-    for (const { pid, startTime } of job.processes) signalGroup(pid, startTime, 'SIGKILL');
+    killProcesses(job);
     // A full disk must not keep an agent from starting: it is what brings back.
     journal.recordIfPossible({
       ...{ r: 'job-end', id: job.id, artifact: null, why: 'the agent was restarted', at: now() },

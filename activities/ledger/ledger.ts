@@ -16,7 +16,8 @@ import type { Instant } from '../../model/plan.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { aloneAtMs, latestUpBy } from './alone.ts';
 import { poll } from '../system/poll.ts';
-import { act, observe, resourceOf, serviceOf, undo } from './changes.ts';
+import { startTimeOf } from '../system/processes.ts';
+import { act, observe, resolve, resourceOf, undo } from './changes.ts';
 import type { Journal } from './journal.ts';
 import type { Jobs } from './jobs.ts';
 import { openEntries, type EntryState, type JournalRecord } from './records.ts';
@@ -162,7 +163,7 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
 
   async function make(request: ChangeRequest, signal: AbortSignal): Promise<ChangeResult> {
     const { ref, id, position, change, notAfter } = request;
-    const service = serviceOf(site, change);
+    const { service, place } = resolve(site, host, change, `${ref.journal} ${id}`);
     const found = journal.state().claim?.found[resourceOf(change)];
     if (found === undefined)
       throw refuse('UnknownName', `the claim on ${host} does not hold ${resourceOf(change)}`);
@@ -180,9 +181,14 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
       throw refuse('Late', `change ${id} was to be made by ${notAfter}; it is ${now()}: not made`);
     checkInTime(`change ${id} is not made`);
     if (!journal.state().entries.has(id))
-      journal.record({ r: 'intent', id, position, change, found, service, at: now() });
+      journal.record({
+        ...{ r: 'intent', id, position, change, found, service, at: now() },
+        ...(place !== null && { place }),
+      });
     const by = `coldbackup, ${site.site}/${journal.state().claim?.procedure ?? ''}`;
-    const stopped = await act(world, change, service, { signal, untilMs, by });
+    const onProcess = (pid: number) =>
+      journal.record({ r: 'process', job: id, pid, startTime: startTimeOf(pid) ?? '', at: now() });
+    const stopped = await act(world, change, { service, place }, { signal, untilMs, by, onProcess });
     const result: ChangeResult = { id, outcome: 'done', found, at: now(), ...(stopped && { stopped }) };
     journal.record({ r: 'end', id, result, at: result.at });
     return result;

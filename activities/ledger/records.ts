@@ -2,6 +2,7 @@ import type { Change, ChangeResult, Entry, Found } from '../../model/ledger.ts';
 import type { Artifact } from '../../model/manifest.ts';
 import type { Instant } from '../../model/plan.ts';
 import type { HostName, Service } from '../../model/site.ts';
+import type { CopyPlace } from '../copies/place.ts';
 
 /** A line of the journal. Lines are only ever added, and each is on the disk before what it announces is done. */
 export type JournalRecord =
@@ -22,6 +23,8 @@ export type JournalRecord =
       readonly change: Change;
       readonly found: Found;
       readonly service: Service | null;
+      /** Of a snapshot. */
+      readonly place?: CopyPlace;
       readonly at: Instant;
     }
   | { readonly r: 'end'; readonly id: string; readonly result: ChangeResult; readonly at: Instant }
@@ -48,6 +51,7 @@ export type JournalRecord =
       readonly attempt: number;
       readonly at: Instant;
     }
+  /** Of a job, or of a change that works by processes. */
   | {
       readonly r: 'process';
       readonly job: string;
@@ -83,16 +87,25 @@ export interface Claim {
 export interface EntryState extends Entry {
   /** As it was resolved when it was stopped: undone the same way whatever the site file says by then. */
   readonly service: Service | null;
+  /** As it was resolved when the snapshot was begun: what undo removes, whatever the site file says by then. */
+  readonly place: CopyPlace | null;
+  readonly processes: readonly StartedProcess[];
   readonly result: ChangeResult | null;
   readonly undoneAt: Instant | null;
   readonly undoMs: number | null;
+}
+
+/** The pid of a group's leader, and when it was started: pids are used again. */
+export interface StartedProcess {
+  readonly pid: number;
+  readonly startTime: string;
 }
 
 export interface JobState {
   readonly id: string;
   readonly position: string;
   readonly attempt: number;
-  readonly processes: readonly { readonly pid: number; readonly startTime: string }[];
+  readonly processes: readonly StartedProcess[];
   readonly ended: boolean;
   readonly artifact: Artifact | null;
 }
@@ -154,6 +167,8 @@ export function apply(state: JournalState, record: JournalRecord): JournalState 
         change: record.change,
         found: record.found,
         service: record.service,
+        place: record.place ?? null,
+        processes: [],
         intentAt: record.at,
         endedAt: null,
         result: null,
@@ -186,10 +201,7 @@ export function apply(state: JournalState, record: JournalRecord): JournalState 
         artifact: null,
       });
     case 'process':
-      return changeJob(state, record.job, (job) => ({
-        ...job,
-        processes: [...job.processes, { pid: record.pid, startTime: record.startTime }],
-      }));
+      return changeEntry(changeJob(state, record.job, withProcess(record)), record.job, withProcess(record));
     case 'job-end':
       return changeJob(state, record.id, (job) => ({ ...job, ended: true, artifact: record.artifact }));
   }
@@ -202,6 +214,13 @@ export function openEntries(state: JournalState): readonly EntryState[] {
 
 export function runningJobs(state: JournalState): readonly JobState[] {
   return [...state.jobs.values()].filter((job) => !job.ended);
+}
+
+function withProcess({ pid, startTime }: StartedProcess) {
+  return <T extends { readonly processes: readonly StartedProcess[] }>(owner: T): T => ({
+    ...owner,
+    processes: [...owner.processes, { pid, startTime }],
+  });
 }
 
 function withEntry(state: JournalState, id: string, entry: EntryState): JournalState {

@@ -1,5 +1,6 @@
-import type { Found, MemberGuard, StopEvidence } from '../../model/ledger.ts';
+import type { Change, Found, MemberGuard, StopEvidence } from '../../model/ledger.ts';
 import type { Service } from '../../model/site.ts';
+import type { CopyPlace } from '../copies/place.ts';
 
 /** What the ledger touches outside: services and the balancer, on this host. Injected, so that faults can be forced. */
 export interface World {
@@ -32,4 +33,16 @@ export interface World {
       options: { signal: AbortSignal },
     ): Promise<void>;
   };
+  snapshot: {
+    /** Of a member at rest, whose lock it holds meanwhile; what an earlier try has left there goes first. */
+    make(
+      change: SnapshotMade,
+      place: CopyPlace,
+      options: { signal: AbortSignal; onProcess: (pid: number) => void },
+    ): Promise<void>;
+    /** Also of one that is half made, or that is gone. */
+    remove(place: CopyPlace): Promise<void>;
+  };
 }
+
+export type SnapshotMade = Extract<Change, { kind: 'snapshot-made' }>;

@@ -2,6 +2,7 @@ import type { MongodbActivities } from '../../model/activities.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { describeMember } from './describe.ts';
 import { readFingerprint } from './fingerprint.ts';
+import { flushMember } from './flush.ts';
 import { waitForGate } from './gate.ts';
 import { readPrimary, writeMarker } from './marker.ts';
 import { writesSince } from './oplog.ts';
@@ -42,6 +43,9 @@ export function createMongodbActivities({
       marker: await writeMarker(site, database, member, note, ask()),
     }),
     mongodbDescribe: ({ database, member }) => describeMember(site, database, member, ask()),
+    mongodbFlush: async ({ database, member }) => ({
+      flushed: await flushMember(site, database, member, ask()),
+    }),
     mongodbFingerprint: ({ database, member, marker }) =>
       readFingerprint(site, database, member, marker, soon()),
     mongodbWritesSince: ({ database, member, marker }) => writesSince(site, database, member, marker, soon()),

@@ -1,7 +1,8 @@
-import type { PreflightActivities, PreflightInput } from '../../model/activities.ts';
+import type { HostReport, PreflightActivities, PreflightInput } from '../../model/activities.ts';
 import { backupsOf, copyingHosts, type Plan } from '../../model/plan.ts';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
+import { chooseCopy, type Choice } from '../copies/choose.ts';
 import type { Journal } from '../ledger/journal.ts';
 import { PROTOCOL } from '../ledger/ledger.ts';
 import { openEntries } from '../ledger/records.ts';
@@ -11,7 +12,7 @@ import { checkProofs, checkStore } from '../stores/checks.ts';
 import { runCommand } from '../system/command.ts';
 import { createObserveActivity } from './observe.ts';
 import { checkService } from './services.ts';
-import { checkSource, sourcesOn } from './sources.ts';
+import { checkSource, sourcesOn, type Source } from './sources.ts';
 
 export interface PreflightDeps {
   readonly site: Site;
@@ -34,6 +35,7 @@ export function createPreflightActivities(
   return {
     ...createObserveActivity(deps),
     async preflight(input) {
+      const table = input.plan === null ? { checks: [] } : await checkPlan(deps, site, input, input.plan);
       return {
         host,
         version,
@@ -42,7 +44,7 @@ export function createPreflightActivities(
         clock: new Date().toISOString(),
         pid: process.pid,
         broughtBackMs: deps.journal.broughtBackMs(),
-        checks: input.plan === null ? [] : await checkPlan(deps, site, input, input.plan),
+        ...table,
       };
     },
   };
@@ -53,8 +55,9 @@ async function checkPlan(
   site: Site,
   input: PreflightInput,
   plan: Plan,
-): Promise<readonly Check[]> {
+): Promise<Pick<HostReport, 'checks' | 'copyBy'>> {
   const { host } = deps;
+  const copyBy: Record<string, Choice['way']> = {};
   const services = (plan.holds[host] ?? [])
     .filter((hold) => hold.startsWith('service/'))
     .map((hold) => hold.slice(8));
@@ -78,18 +81,20 @@ async function checkPlan(
           }),
         ),
       ),
-    checkCopies(deps, plan, stores),
+    checkCopies(deps, plan, stores, copyBy),
     ...stores.map((store) => guarded(host, `proofs in ${store}`, () => checkProofs(site, store, host, plan))),
   ]);
-  return groups.flat();
+  return { checks: groups.flat(), copyBy };
 }
 
 /** The trees first: what they hold must fit. */
 async function checkCopies(
-  { site, host, signal }: PreflightDeps,
+  deps: PreflightDeps,
   plan: Plan,
   stores: readonly string[],
+  copyBy: Record<string, Choice['way']>,
 ): Promise<readonly Check[]> {
+  const { site, host, signal } = deps;
   const sources = sourcesOn(site, plan, host);
   const seen = await Promise.all(
     sources.map(async (source) => ({ source, ...(await checkSource(host, source, { signal: signal() })) })),
@@ -103,7 +108,26 @@ async function checkCopies(
       return guarded(host, `store ${store}`, () => checkStore(site, store, host, plan, copyBytes));
     }),
   );
-  return [...seen.map(({ check }) => check), ...rooms.flat()];
+  const ways = await Promise.all(
+    seen.map(({ source, totalBytes }) => checkWay(deps, source, totalBytes, copyBy)),
+  );
+  return [...seen.map(({ check }) => check), ...ways.flat(), ...rooms.flat()];
+}
+
+/** What is found possible holds for the whole run: it is noted for it. */
+function checkWay(
+  { site, host, journal, signal }: PreflightDeps,
+  { subject, member }: Source,
+  dataBytes: number | null,
+  copyBy: Record<string, Choice['way']>,
+): Promise<readonly Check[]> {
+  if (member === undefined) return Promise.resolve([]);
+  return guarded(host, `${subject} copy-by`, async () => {
+    const known = openEntries(journal.state()).flatMap(({ place }) => place?.path ?? []);
+    const { way, checks } = await chooseCopy(site, host, member, { dataBytes, known, signal: signal() });
+    copyBy[`${member.database}/${member.member}`] = way;
+    return checks;
+  });
 }
 
 async function stopTimeoutOf(site: Site, name: string): Promise<number | null> {

@@ -1,7 +1,7 @@
 import { access, constants } from 'node:fs/promises';
 import { backupsOf, type Plan } from '../../model/plan.ts';
 import type { Check } from '../../model/progress.ts';
-import type { HostName, Site } from '../../model/site.ts';
+import type { CopyWay, HostName, Site } from '../../model/site.ts';
 import { surveyTree } from '../archive/survey.ts';
 import { copyExcludes } from '../mongodb/cold.ts';
 import { memberOf, membersOn } from '../mongodb/engine.ts';
@@ -13,6 +13,12 @@ export interface Source {
   readonly roots: readonly string[];
   readonly exclude: readonly string[];
   readonly stores: readonly string[];
+  /** Of a database with copy-by. */
+  readonly member?: {
+    readonly database: string;
+    readonly member: string;
+    readonly asked: CopyWay | 'auto';
+  };
 }
 
 /** How long a tree is looked at; a preflight has two minutes. */
@@ -31,6 +37,7 @@ export function sourcesOn(site: Site, plan: Pick<Plan, 'steps'>, host: HostName)
         roots: [memberOf(site, database, member).data],
         exclude: copyExcludes(),
         stores,
+        ...(engine?.copyBy !== undefined && { member: { database, member, asked: engine.copyBy } }),
       }));
     }),
   );

@@ -10,7 +10,14 @@ export function ledgerScreen(answers: readonly LedgerAnswer[], now: Instant, pai
 
 /** `service ingest-internal` */
 export function changeName({ change }: Pick<Entry, 'change'>): string {
-  return change.kind === 'service-stopped' ? `service ${change.service}` : `balancer of ${change.database}`;
+  switch (change.kind) {
+    case 'service-stopped':
+      return `service ${change.service}`;
+    case 'balancer-stopped':
+      return `balancer of ${change.database}`;
+    case 'snapshot-made':
+      return `copy of ${change.member}`;
+  }
 }
 
 function hostText({ host, timezone, view, error }: LedgerAnswer, now: Instant, paint: Paint): string {
@@ -26,10 +33,13 @@ function hostText({ host, timezone, view, error }: LedgerAnswer, now: Instant, p
 
 function entryRow(entry: Entry, clock: Clock): readonly string[] {
   const since = `since ${clockTime(entry.endedAt ?? entry.intentAt, clock)}`;
-  return [changeName(entry), entry.endedAt === null ? 'being stopped' : 'stopped', since, foundWords(entry)];
+  const [doing, done] =
+    entry.found.kind === 'snapshot' ? ['being made', 'made'] : ['being stopped', 'stopped'];
+  return [changeName(entry), entry.endedAt === null ? doing : done, since, foundWords(entry)];
 }
 
 function foundWords({ found }: Entry): string {
   if (found.kind === 'balancer') return 'will be put back as found';
+  if (found.kind === 'snapshot') return 'will be removed';
   return found.state === 'running' ? 'found running' : 'found stopped, stays stopped';
 }

@@ -1,8 +1,9 @@
+import { posix } from 'node:path';
 import type { HostName, Site, Store } from '../../model/site.ts';
 import { formatPath } from '../problem.ts';
 import type { Finding, Path } from '../problem.ts';
 
-/** No store in data or data in a store, no two members with one path, no two stores with one directory. */
+/** No store in data or data in a store, no two members with one path, no two stores with one directory, no copies in either. */
 export function placeRules(site: Site): readonly Finding[] {
   const data = dataPlaces(site);
   const stores = storePlaces(site);
@@ -14,11 +15,12 @@ export function placeRules(site: Site): readonly Finding[] {
       [...data, ...stores].flatMap((place) => inScratch(scratch, place)),
     ),
     ...Object.entries(site.stores).flatMap(([name, store]) => keeperWithout(name, store)),
+    ...copyPlaces(site).flatMap((copies) => copiesInside(copies, [...data, ...stores])),
   ]);
 }
 
 interface Place {
-  readonly kind: 'member' | 'files' | 'store' | 'scratch';
+  readonly kind: 'member' | 'files' | 'store' | 'scratch' | 'copies';
   readonly what: string;
   readonly host: HostName;
   readonly directory: string;
@@ -43,6 +45,24 @@ function dataPlaces(site: Site): readonly Place[] {
       path: ['databases', database, 'mongodb', 'members', member, 'data'],
     }));
   });
+}
+
+/** Where copies on the host are made: beside the data, unless told. */
+function copyPlaces(site: Site): readonly Place[] {
+  return Object.entries(site.databases).flatMap(([database, { engine }]) =>
+    engine.kind !== 'mongodb' || engine.copyBy === undefined
+      ? []
+      : Object.entries(engine.members).map(([member, { host, data, copies }]) => ({
+          kind: 'copies' as const,
+          what: `member ${member}`,
+          host,
+          directory: copies ?? posix.dirname(data),
+          path: [
+            ...['databases', database, 'mongodb', 'members', member],
+            copies === undefined ? 'data' : 'copies',
+          ],
+        })),
+  );
 }
 
 function storePlaces(site: Site): readonly Place[] {
@@ -110,6 +130,21 @@ function storeInData(store: Place, data: Place): readonly Finding[] {
   return contains(store.directory, data.directory)
     ? [{ path: store.path, message: `${words} lies inside ${store.what} at ${store.directory}`, hint }]
     : [];
+}
+
+function copiesInside(copies: Place, places: readonly Place[]): readonly Finding[] {
+  const inside = places.find(
+    ({ host, directory }) => host === copies.host && contains(directory, copies.directory),
+  );
+  if (inside === undefined) return [];
+  const { kind, what, directory } = inside;
+  return [
+    {
+      path: copies.path,
+      message: `copies of ${copies.what} in ${copies.directory} would lie inside ${kind === 'store' ? what : `the data of ${what}`} (${directory} on ${inside.host})`,
+      hint: 'copies: a folder outside of all data and of every store, for reflink and btrfs on the file system of the data',
+    },
+  ];
 }
 
 function keeperWithout(name: string, { directory, keeper }: Store): readonly Finding[] {

@@ -10,7 +10,7 @@ import { parseSite } from '../../config/load.ts';
 import type { LedgerActivities } from '../../model/activities.ts';
 import type { ChangeRequest, ClaimRequest, Ref } from '../../model/ledger.ts';
 import type { Site } from '../../model/site.ts';
-import { SMALL_SITE } from '../config/small-site.ts';
+import { spoil } from '../config/small-site.ts';
 
 /** One host with a real journal over a world of values; what the world is asked is written down. */
 export interface TestHost {
@@ -22,6 +22,8 @@ export interface TestHost {
   readonly states: Map<string, 'running' | 'stopped'>;
   /** Runs inside each stop, after the intent. */
   duringStop: (signal: AbortSignal) => Promise<void>;
+  /** Runs inside the making of each snapshot. */
+  duringSnapshot: (hooks: { signal: AbortSignal; onProcess: (pid: number) => void }) => Promise<void>;
   /** Runs inside each start. */
   duringStart: () => Promise<void>;
   nowMs: number;
@@ -62,6 +64,7 @@ export function openTestHost(folder = mkdtempSync(join(tmpdir(), 'coldbackup-led
     }),
     duringStop: async () => undefined,
     duringStart: async () => undefined,
+    duringSnapshot: async () => undefined,
     alone: () =>
       aloneStep({
         ...{ site, host, siteDigest: digest, journal, ledger: test.ledger, now: () => test.nowMs },
@@ -119,12 +122,19 @@ export function openTestHost(folder = mkdtempSync(join(tmpdir(), 'coldbackup-led
         stop: async () => undefined,
         restore: async () => undefined,
       },
+      snapshot: {
+        make: async (_change, place, hooks) => {
+          asked.push(`copy to ${place.path}`);
+          await test.duringSnapshot(hooks);
+        },
+        remove: async ({ path }) => void asked.push(`remove ${path}`),
+      },
     };
   }
 }
 
 function smallSite(): Site {
-  const parsed = parseSite(SMALL_SITE, 'small.yaml');
+  const parsed = parseSite(spoil(['      members:', '      copy-by: auto\n      members:']), 'small.yaml');
   if ('problems' in parsed) throw new Error(JSON.stringify(parsed.problems));
   return parsed.site;
 }

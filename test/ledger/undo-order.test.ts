@@ -23,6 +23,14 @@ describe('undo order', () => {
     );
   });
 
+  test('removes copies last: no service of an earlier step waits for it', async () => {
+    const db = ['6/db/0', '6/db/1/2/shard1/1', '6/db/1/1/config/1'];
+    const all = ['1/0/app-1', ...db, '0/6/db/shard1', '0/6/db/config'];
+    const visited = await visit(all);
+    expect(visited.slice(0, 4)).toEqual(['6/db/1/2/shard1/1', '6/db/1/1/config/1', '6/db/0', '1/0/app-1']);
+    expect(inScope('0/6/db/shard1', '6/db')).toBe(false);
+  });
+
   test('undoes the branches of a parallel step at once', async () => {
     const begun: string[] = [];
     let release: () => void = () => undefined;

@@ -47,6 +47,7 @@ export function createMiniature(
   const folder = mkdtempSync(join(tmpdir(), 'coldbackup-night-'));
   const state = new Map<string, 'running' | 'stopped'>();
   const held = new Set<string>();
+  const snapshots = new Set<string>();
   const instances = new Map<string, number>();
   const balancer = {
     settings: { _id: 'balancer', mode: 'full', activeWindow: { start: '23:00', stop: '6:00' } } as Record<
@@ -76,6 +77,7 @@ export function createMiniature(
     differences: () => [
       ...[...state].filter(([key, now]) => before.get(key) !== now).map(([key, now]) => `${key} is ${now}`),
       ...[...held].map((key) => `${key} is held down`),
+      ...[...snapshots].map((key) => `there is ${key}`),
       ...(JSON.stringify(balancer.settings) === balancerFound
         ? []
         : [`the balancer is not as found, of ${mongodbOf(plan()).mongosHost ?? 'nobody'}`]),
@@ -203,6 +205,7 @@ export function createMiniature(
         replicaSetConfig: null,
         shardIdentity: null,
       }),
+      mongodbFlush: async () => ({ flushed: true }),
       mongodbFingerprint: async () => ({}),
       mongodbWritesSince: async () => [],
     };
@@ -239,6 +242,10 @@ export function createMiniature(
         stop: async () => void (balancer.settings = { ...balancer.settings, mode: 'off' }),
         restore: async (_database, found) =>
           void (balancer.settings = found.settings === null ? null : { ...found.settings }),
+      },
+      snapshot: {
+        make: async (_change, { path }) => void snapshots.add(`${path} on ${host}`),
+        remove: async ({ path }) => void snapshots.delete(`${path} on ${host}`),
       },
     };
   }

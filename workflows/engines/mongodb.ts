@@ -8,7 +8,7 @@ import { agent } from '../agents.ts';
 import { attest, copyTo } from '../copy.ts';
 import { closeScope, makeChange } from '../ledger.ts';
 import { planOf, showNow, type Run } from '../run.ts';
-import { artifactName, type BackupTarget } from '../steps/backup.ts';
+import { artifactName, snapshotScope, type BackupTarget } from '../steps/backup.ts';
 import { together } from '../together.ts';
 
 const shortMs = 60_000;
@@ -16,6 +16,8 @@ const shortMs = 60_000;
 const gateMs = 30 * 60_000;
 const balancerMs = 10 * 60_000;
 const fingerprintMs = 60 * 60_000;
+/** For what the cache of a large server holds to be on its disk. */
+const flushMs = 15 * 60_000;
 /** For durable and majority optimes to reach the marker before a stop. */
 const catchUpMs = 10 * 60_000;
 const electionAttempts = 10;
@@ -34,7 +36,8 @@ interface Stopped {
 /**
  * The dance of the shards, as the Vitam runbook has it: balancer off and settled; per shard, at once, the elected
  * primary found and stopped; when all are stopped, that of the config servers; all copied at once; then each shard
- * back, then the config servers, then the balancer. The order back is in the positions: the highest goes first.
+ * back, then the config servers, then the balancer. The order back is in the positions: the highest goes first. With
+ * `copy-by` what is copied at once are the data on the hosts, and archives are made of them when all are back.
  */
 export async function backupMongodb(run: Run, plan: PlanMongodb, target: BackupTarget): Promise<void> {
   const topology = await askCluster(run, plan).mongodbTopology(here(run, plan));
@@ -52,24 +55,14 @@ export async function backupMongodb(run: Run, plan: PlanMongodb, target: BackupT
   const stopAll = (sets: readonly ClusterSet[], place: number) =>
     together(
       sets.map(
-        (set) => () => stopElected(run, plan, target, set, `${target.scope}/${place}/${set.set}`, markers),
+        (set) => () =>
+          stopElected(run, plan, target, set, `${membersScope(plan, target)}/${place}/${set.set}`, markers),
       ),
     );
   const stopped = [...(await stopAll(shards, shardPlace)), ...(await stopAll(config, configPlace))];
 
-  const [, fingerprints] = await together<unknown>([
-    () => together(stopped.map((one) => () => copyMember(run, plan, target, one))),
-    () => together(stopped.map((one) => () => fingerprint(run, plan, one))),
-    () => together(stopped.map((one) => () => assertNoWriter(run, plan, one))),
-  ]);
-  await attest(
-    run,
-    plan,
-    stopped.map(({ member }) => ({ service: member.service, hosts: [member.host] })),
-  );
-  await closeScope(run, target.scope);
-
-  const prints = fingerprints as readonly (Readonly<Record<string, unknown>> | null)[];
+  const take = plan.copyBy === undefined ? archiveStopped : archiveStarted;
+  const prints = await take(run, plan, target, stopped);
   target.databases.push({
     engine: 'mongodb',
     database: plan.database,
@@ -78,6 +71,102 @@ export async function backupMongodb(run: Run, plan: PlanMongodb, target: BackupT
     balancer: topology.balancer,
     sets: stopped.map((one, index) => setRecord(plan, target, one, prints[index] ?? null)),
   });
+}
+
+type Print = MongodbSetRecord['fingerprint'];
+
+/** Archived while the members are stopped; then everything is started again. */
+async function archiveStopped(
+  run: Run,
+  plan: PlanMongodb,
+  target: BackupTarget,
+  stopped: readonly Stopped[],
+): Promise<readonly Print[]> {
+  const [, prints] = await together<unknown>([
+    () => together(stopped.map((one) => () => copyMember(run, plan, target, one))),
+    () => together(stopped.map((one) => () => fingerprint(run, plan, one))),
+    () => together(stopped.map((one) => () => assertNoWriter(run, plan, one))),
+  ]);
+  await attest(run, plan, membersOfHosts(stopped));
+  await closeScope(run, target.scope);
+  return prints as readonly Print[];
+}
+
+/**
+ * Copied on their hosts, started again, archived from the copies. The balancer stays off until the fingerprints are
+ * taken: it moves documents. Where a host allows no copy its member is archived first, while it is stopped.
+ */
+async function archiveStarted(
+  run: Run,
+  plan: PlanMongodb,
+  target: BackupTarget,
+  stopped: readonly Stopped[],
+): Promise<readonly Print[]> {
+  const [prints] = await together<unknown>([
+    async () => {
+      const taken = await together(stopped.map((one) => () => fingerprint(run, plan, one)));
+      await attest(run, plan);
+      return taken;
+    },
+    async () => {
+      const snapshots = await together(stopped.map((one) => () => takeStopped(run, plan, target, one)));
+      await together([
+        () => attest(run, plan, membersOfHosts(stopped)),
+        ...stopped.map((one) => () => assertNoWriter(run, plan, one)),
+      ]);
+      await closeScope(run, membersScope(plan, target));
+      await together(
+        stopped.map((one, index) => async () => {
+          const change = snapshots[index];
+          if (change != null) await archiveSnapshot(run, plan, target, one, change);
+        }),
+      );
+    },
+  ]);
+  await closeScope(run, target.scope);
+  await closeScope(run, snapshotScope(target));
+  return prints as readonly Print[];
+}
+
+/** @returns the change that made the copy on its host; null: it is archived already. */
+async function takeStopped(
+  run: Run,
+  plan: PlanMongodb,
+  target: BackupTarget,
+  one: Stopped,
+): Promise<string | null> {
+  const { database } = plan;
+  const { member, set } = one;
+  const by = run.copyBy[`${database}/${member.name}`] ?? 'stream';
+  if (by === 'stream') {
+    await copyMember(run, plan, target, one);
+    return null;
+  }
+  const position = `${snapshotScope(target)}/${set.set}`;
+  const done = showNow(run, position, {
+    step: target.step,
+    text: `copying the data of ${member.name} on its host (${by})`,
+    until: null,
+    then: null,
+  });
+  const { id } = await makeChange(run, {
+    host: member.host,
+    position,
+    change: { kind: 'snapshot-made', database, member: member.name, by },
+    // The run itself ends it in time for up-by.
+    withinMs: Math.max(shortMs, Date.parse(planOf(run).hardLimit) - Date.now()),
+    step: target.step,
+  }).finally(done);
+  return id;
+}
+
+/** Balancer and members of it are closed one after the other where members are back before the rest is done. */
+function membersScope({ copyBy }: PlanMongodb, { scope }: BackupTarget): string {
+  return copyBy === undefined ? scope : `${scope}/1`;
+}
+
+function membersOfHosts(stopped: readonly Stopped[]) {
+  return stopped.map(({ member }) => ({ service: member.service, hosts: [member.host] }));
 }
 
 async function stopBalancer(run: Run, plan: PlanMongodb, target: BackupTarget): Promise<void> {
@@ -165,6 +254,7 @@ async function stopElected(
         role,
         ...(marker && { marker }),
       };
+      if (plan.copyBy !== undefined) await flush(run, plan, member);
       const { outcome } = await makeChange(run, {
         host: member.host,
         position: `${position}/${attempt}`,
@@ -180,6 +270,12 @@ async function stopElected(
     `the primary of ${set.set} moved ${electionAttempts} times`,
     'NoPrimary',
   );
+}
+
+/** What it has not written by itself is written before the stop instead of in it; one that may not is stopped as it is. */
+async function flush(run: Run, plan: PlanMongodb, member: Member): Promise<void> {
+  const { mongodbFlush } = ask(run, member, `checkpoint of ${member.name}`, flushMs);
+  await mongodbFlush(of(run, plan, member));
 }
 
 async function choose(
@@ -224,6 +320,21 @@ async function copyMember(
     host: member.host,
     source: { kind: 'mongodb-member', database: plan.database, member: member.name },
     artifact: artifactOf(plan, target, set),
+  });
+}
+
+async function archiveSnapshot(
+  run: Run,
+  plan: PlanMongodb,
+  target: BackupTarget,
+  { set, member }: Stopped,
+  change: string,
+): Promise<void> {
+  await copyTo(run, target, {
+    host: member.host,
+    source: { kind: 'snapshot', database: plan.database, member: member.name, change },
+    artifact: artifactOf(plan, target, set),
+    scope: snapshotScope(target),
   });
 }
 

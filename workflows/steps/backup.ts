@@ -33,7 +33,11 @@ export async function backup(run: Run, step: PlanBackup, attempt: number): Promi
   } catch (error) {
     if (goesOn(run, step, error))
       await CancellationScope.nonCancellable(() =>
-        Promise.all(wanted.map(({ target }) => closeScope(run, target.scope))),
+        Promise.all(
+          wanted
+            .flatMap(({ database, target }) => scopesOf(database, target))
+            .map((scope) => closeScope(run, scope)),
+        ),
       );
     throw error;
   }
@@ -47,6 +51,19 @@ export async function backup(run: Run, step: PlanBackup, attempt: number): Promi
 /** `vitam-mongo/shard1.tar.zst`; what an earlier attempt has sealed is never written over. */
 export function artifactName({ attempt }: BackupTarget, name: string): string {
   return attempt === 1 ? `${name}.tar.zst` : `${name}.${attempt}.tar.zst`;
+}
+
+/**
+ * Under it lie the copies on the hosts and their archives. Place 0 of the whole run: removing what is large is the last
+ * that is done, no service waits for it.
+ */
+export function snapshotScope({ scope }: BackupTarget): string {
+  return `0/${scope}`;
+}
+
+function scopesOf(database: PlanDatabase, target: BackupTarget): readonly string[] {
+  const copies = database.engine === 'mongodb' && database.copyBy !== undefined;
+  return [target.scope, ...(copies ? [snapshotScope(target)] : [])];
 }
 
 /** A scope that was closed stays closed: each attempt has its own. */

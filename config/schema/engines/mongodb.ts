@@ -15,6 +15,11 @@ export function mongodbSchema(known: Known) {
     host: reference('host', known).describe('The host whose agent stops it and reads its files.'),
     service: reference('service', known).describe('The service that it is; no other member has the same.'),
     data: absolutePath.describe('Its dbPath on that host.'),
+    copies: absolutePath
+      .exactOptional()
+      .describe(
+        'With copy-by: the folder that copies of its data are made in. Default: the one that data is in.',
+      ),
     uri: secretRef.describe('Connection string to this member alone, with a login: a secret, by reference.'),
   });
   return strict({
@@ -27,14 +32,20 @@ export function mongodbSchema(known: Known) {
     members: named(MEMBER_NAME, member)
       .refine((members) => Object.keys(members).length > 0, { error: 'expected at least one member' })
       .describe('Every member of every set, shards and config servers too, as the cluster calls it.'),
+    'copy-by': oneOf('auto', 'reflink', 'btrfs', 'copy', 'stream')
+      .exactOptional()
+      .describe(
+        'How data is taken: by a copy on the host (reflink, btrfs snapshot, plain copy), archived once the member is started again; stream: archived while it is stopped; auto: the best that is possible. Default: stream.',
+      ),
     allow: z
       .array(oneOf('set-down'), { error: expected('a list') })
       .superRefine(refuseTwins)
       .exactOptional()
       .describe('set-down: a set may lose its majority for the time of the copy (a set of one member).'),
-  }).transform(({ allow, ...raw }): MongodbEngine => ({
+  }).transform(({ allow, 'copy-by': copyBy, ...raw }): MongodbEngine => ({
     kind: 'mongodb',
     allow: allow ?? [],
     ...defined(raw),
+    ...(copyBy !== undefined && copyBy !== 'stream' && { copyBy }),
   }));
 }

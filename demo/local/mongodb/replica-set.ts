@@ -2,10 +2,10 @@ import { join } from 'node:path';
 import { freePort } from '../ports.ts';
 import { waitFor } from '../wait.ts';
 import { createRoot, directUri, findPrimary, hello, userinfo, withAdmin } from './admin.ts';
-import { deploy, type Deployment, type Running } from './deployment.ts';
+import { deploy, type Deployment, type DeployOptions, type Running } from './deployment.ts';
 import type { Member } from './server.ts';
 
-export interface ReplicaSetOptions {
+export interface ReplicaSetOptions extends Pick<DeployOptions, 'servers' | 'placeOf' | 'parameters'> {
   /** How `mongod` is run: the start of its argument vector. */
   mongod: readonly string[];
   name?: string;
@@ -25,8 +25,8 @@ export interface ReplicaSet {
 
 /** Starts a replica set on 127.0.0.1 and waits until all its members are primary or secondary. */
 export function startReplicaSet(options: ReplicaSetOptions): Promise<ReplicaSet & Running> {
-  const { mongod, name = 'rs0', members = 3, auth = false } = options;
-  return deploy({ auth }, async (deployment) => {
+  const { mongod, name = 'rs0', members = 3, auth = false, ...how } = options;
+  return deploy({ auth, ...how }, async (deployment) => {
     const set = await describeSet(deployment, { mongod, name, size: members });
     await launchSet(deployment, set);
     await set.untilHealthy();

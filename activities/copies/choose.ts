@@ -1,0 +1,163 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, statfs } from 'node:fs/promises';
+import { posix } from 'node:path';
+import type { Check } from '../../model/progress.ts';
+import type { CopyWay, HostName, MongodbMember, Site } from '../../model/site.ts';
+import { memberOf } from '../mongodb/engine.ts';
+import { sizeText } from '../stores/checks.ts';
+import { runCommand } from '../system/command.ts';
+import { copyArgv } from './make.ts';
+import { copyPlace, isOurs, rootIn, type CopyPlace } from './place.ts';
+import { isSubvolume, removeCopy } from './remove.ts';
+
+export interface Choice {
+  readonly way: CopyWay | 'stream';
+  readonly checks: readonly Check[];
+}
+
+export interface ChoiceOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Of the data; null: not known. */
+  readonly dataBytes: number | null;
+  /** Copies that the journal of this host knows: they are not left over. */
+  readonly known: readonly string[];
+}
+
+/** The best first: a snapshot is one call whatever the size, a clone one call a file, a plain copy reads and writes all. */
+const ways = ['btrfs', 'reflink', 'copy'] as const;
+/** Room that a plain copy needs, over the size of the data. */
+const growth = 1.1;
+/** BTRFS_SUPER_MAGIC of statfs(2). */
+const btrfsMagic = 0x9123683e;
+const tryWithinMs = 30_000;
+
+/**
+ * How the data of a member can be taken on this host: tried with a small file, or a snapshot, which are gone again at
+ * the end. What the site file asks for and is not possible is a no-go; `auto` says why it is not something better.
+ */
+export async function chooseCopy(
+  site: Site,
+  host: HostName,
+  { database, member, asked }: { database: string; member: string; asked: CopyWay | 'auto' },
+  options: ChoiceOptions,
+): Promise<Choice> {
+  const row = { host, subject: `${database} ${member} copy-by` };
+  const left = await leftovers(memberOf(site, database, member), options.known);
+  const checks = left.map((path): Check => ({
+    ...{ ...row, verdict: 'warning', detail: `${path} was left by an earlier run: no journal knows it` },
+    hint: `look at it, and remove it: ${path}`,
+  }));
+  const refused: string[] = [];
+  for (const way of asked === 'auto' ? ways : [asked]) {
+    const why = await whyNot(site, database, member, way, options);
+    if (why === null) {
+      const because = refused.length === 0 ? '' : `; not ${refused.join('; not ')}`;
+      const chosen = asked === 'auto' ? `auto: ${way}` : way;
+      const detail = `${chosen}, ${words[way]}${because}`;
+      return { way, checks: [{ ...row, verdict: 'go', detail }, ...checks] };
+    }
+    refused.push(`${way}: ${why}`);
+  }
+  const detail = refused.join('; not ');
+  if (asked === 'auto')
+    return {
+      way: 'stream',
+      checks: [
+        { ...row, verdict: 'go', detail: `auto: stream, archived while it is stopped; not ${detail}` },
+        ...checks,
+      ],
+    };
+  const hint = 'see docs/copies.md; copy-by: auto takes what is possible';
+  return {
+    way: asked,
+    checks: [{ ...row, verdict: 'no-go', detail: `not possible: ${detail}`, hint }, ...checks],
+  };
+}
+
+const words: Readonly<Record<CopyWay, string>> = {
+  btrfs: 'a read-only snapshot of its subvolume, tried',
+  reflink: 'clones of its files, tried',
+  copy: 'a plain copy on this host',
+};
+
+async function whyNot(
+  site: Site,
+  database: string,
+  member: string,
+  by: CopyWay,
+  { dataBytes, signal }: ChoiceOptions,
+): Promise<string | null> {
+  const { data, copies } = memberOf(site, database, member);
+  if (by === 'copy') {
+    if (copies === undefined) return 'no folder is named for it (copies)';
+    return (
+      (await lacksRoom(copies, dataBytes)) ??
+      (await failureOf(() => tryCopy(trial(site, { database, member, by }), signal)))
+    );
+  }
+  if (by === 'btrfs' && !(await isBtrfsSubvolume(data))) return `${data} is no subvolume of btrfs`;
+  return failureOf(() => tryCopy(trial(site, { database, member, by }), signal));
+}
+
+function trial(site: Site, change: Parameters<typeof copyPlace>[1]): CopyPlace {
+  return copyPlace(site, change, randomBytes(16).toString('hex'));
+}
+
+/** Of the whole subvolume, as the copy itself will be; of files, one that has content: empty ones can be cloned anywhere. */
+async function tryCopy(place: CopyPlace, signal: AbortSignal | undefined): Promise<void> {
+  const options = { timeoutMs: tryWithinMs, signal, env: { LC_ALL: 'C' } };
+  try {
+    await mkdir(place.path, { mode: 0o700 });
+    await mkdir(posix.dirname(rootIn(place)), { recursive: true });
+    const argv = place.by === 'btrfs' ? copyArgv(place.by, place.root, rootIn(place)) : null;
+    if (argv !== null) await runCommand(argv, options);
+    else {
+      const find = ['find', place.root, '-type', 'f', '-size', '+0', '-size', '-1024k', '-print', '-quit'];
+      const file = (await runCommand(find, options)).stdout.trimEnd();
+      if (file !== '') await runCommand(copyArgv(place.by, file, rootIn(place)), options);
+    }
+  } finally {
+    await removeCopy(place);
+  }
+}
+
+async function isBtrfsSubvolume(folder: string): Promise<boolean> {
+  const { type } = await statfs(folder);
+  return type === btrfsMagic && (await isSubvolume(folder));
+}
+
+async function lacksRoom(folder: string, dataBytes: number | null): Promise<string | null> {
+  try {
+    const { bavail, bsize } = await statfs(folder);
+    const freeBytes = bavail * bsize;
+    if (dataBytes === null || freeBytes >= dataBytes * growth) return null;
+    return `${sizeText(freeBytes)} free in ${folder}, and the data has ${sizeText(dataBytes)}`;
+  } catch (error) {
+    return textOf(error);
+  }
+}
+
+/** Of copies and of trials. */
+async function leftovers(
+  { data, copies = posix.dirname(data) }: MongodbMember,
+  known: readonly string[],
+): Promise<readonly string[]> {
+  const names = await readdir(copies).catch(() => []);
+  return names
+    .filter((name) => name.startsWith(`${posix.basename(data)}.`))
+    .map((name) => posix.join(copies, name))
+    .filter((path) => isOurs(path) && !known.includes(path));
+}
+
+async function failureOf(work: () => Promise<void>): Promise<string | null> {
+  try {
+    await work();
+    return null;
+  } catch (error) {
+    return textOf(error);
+  }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,21 @@
+import { lstat } from 'node:fs/promises';
+import { runCommand } from '../system/command.ts';
+import { isOurs, rootIn, type CopyPlace } from './place.ts';
+
+/** The inode of the root of every subvolume of btrfs. */
+const subvolumeInode = 256;
+
+/** Removes the copy, whole or half made; one that is gone already is well. */
+export async function removeCopy(place: CopyPlace): Promise<void> {
+  const { by, path } = place;
+  if (!isOurs(path)) throw new Error(`${path} is not the name of a copy: it is not removed`);
+  if (by === 'btrfs' && (await isSubvolume(rootIn(place))))
+    await runCommand(['btrfs', 'subvolume', 'delete', rootIn(place)]);
+  await runCommand(['rm', '--recursive', '--force', '--one-file-system', '--', path]);
+}
+
+/** Of a folder on btrfs. */
+export async function isSubvolume(folder: string): Promise<boolean> {
+  const { ino } = await lstat(folder).catch(() => ({ ino: 0 }));
+  return ino === subvolumeInode;
+}
