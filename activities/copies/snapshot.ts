@@ -25,7 +25,8 @@ export async function snapshotMember(
     else await makeAndCompare(host, place, hooks);
     await assertStillCold(cold);
   } catch (error) {
-    throw hooks.signal.aborted ? error : asFailure(error, host, place);
+    hooks.signal.throwIfAborted();
+    throw asFailure(error, host, place);
   } finally {
     await cold.release();
   }

@@ -40,7 +40,7 @@ export interface Running {
 /** A server, control, and an agent for each host, as processes of their own. */
 export async function startAll(
   cleanup: Cleanup,
-  site: MiniSite,
+  site: Pick<MiniSite, 'file' | 'sites' | 'state' | 'hosts'>,
   options: { readonly dbFile?: string } = {},
 ): Promise<Running> {
   const server = await startDevServer({

@@ -146,6 +146,9 @@ export function createMiniature(
         clock: await clock(),
         pid: 1,
         checks: [],
+        copyBy: Object.fromEntries(
+          mongodbOf(plan()).members.map(({ name }) => [`${mongodbOf(plan()).database}/${name}`, 'reflink']),
+        ),
       }),
       observeHost: async () => ({ host, held: false, services: [], balancers: [] }),
       writeStoreToken: async () => undefined,

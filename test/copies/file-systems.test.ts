@@ -1,0 +1,305 @@
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statfsSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { copyTree } from '../../activities/archive/copy-tree.ts';
+import { chooseCopy } from '../../activities/copies/choose.ts';
+import { copyPlace, rootIn, type CopyPlace } from '../../activities/copies/place.ts';
+import { removeCopy } from '../../activities/copies/remove.ts';
+import { snapshotMember } from '../../activities/copies/snapshot.ts';
+import { copyExcludes } from '../../activities/mongodb/cold.ts';
+import { createDirectoryStore } from '../../activities/stores/directory.ts';
+import { runCommand } from '../../activities/system/command.ts';
+import { cannotMount, mountFileSystem } from '../../demo/local/file-system.ts';
+import { DEFAULT_LIMITS } from '../../config/schema/limits.ts';
+import type { CopyWay, MongodbMember, Site } from '../../model/site.ts';
+import { createCleanup, waitFor } from '../support/processes.ts';
+
+const database = 'db';
+const member = 'here:27017';
+const host = 'here';
+const mebibyte = 1024 * 1024;
+const reason = cannotMount();
+if (reason !== null) console.warn(`copies on xfs and btrfs are not tested: ${reason}`);
+
+(reason === null ? describe : describe.skip)('copies on real file systems', () => {
+  const cleanup = createCleanup();
+  const mounted = { xfs: '', btrfs: '', ext4: '' };
+  beforeAll(async () => {
+    mounted.xfs = await mountFileSystem(cleanup, 'xfs');
+    mounted.btrfs = await mountFileSystem(cleanup, 'btrfs');
+    mounted.ext4 = await mountFileSystem(cleanup, 'ext4', { sizeMb: 128 });
+  });
+  afterAll(cleanup.run);
+
+  const subvolume = async (name: string): Promise<string> => {
+    const data = join(mounted.btrfs, name);
+    await runCommand(['btrfs', 'subvolume', 'create', data]);
+    return data;
+  };
+
+  const cases: readonly [CopyWay, string, () => Promise<string>][] = [
+    ['reflink', 'xfs', async () => join(mounted.xfs, 'whole')],
+    ['reflink', 'btrfs', async () => join(mounted.btrfs, 'whole')],
+    ['btrfs', 'btrfs', () => subvolume('volume')],
+    ['copy', 'ext4', async () => join(mounted.ext4, 'whole')],
+  ];
+  test.each(cases)(
+    '%s on %s: the copy is the data, archived under its names, and removed',
+    async (by, _, where) => {
+      const data = dataIn(await where());
+      const site = siteOf({ data });
+      const place = copyPlace(site, { database, member, by }, 'this change');
+      await snapshotMember(site, { database, member }, place, hooks());
+      await runCommand(['diff', '--recursive', '--no-dereference', data, rootIn(place)]);
+      // What comes later is not in the copy.
+      const before = await archived(data, [data]);
+      writeFileSync(join(data, 'collection.wt'), 'changed after the copy');
+      const after = await archived(data, [data], place.path);
+      expect(after).toEqual(before);
+      expect(after.list).toContain(`${data.slice(1)}/collection.wt`);
+      expect(after.leftOut).toEqual([`${data}/diagnostic.data`]);
+      await removeCopy(place);
+      await removeCopy(place);
+      expect(leftBeside(data)).toEqual([]);
+    },
+  );
+
+  test('a clone and a snapshot take no room of their own', async () => {
+    for (const [by, folder, data] of [
+      ['reflink', mounted.xfs, join(mounted.xfs, 'large')],
+      ['btrfs', mounted.btrfs, await subvolume('large')],
+    ] as const) {
+      dataIn(data, 100 * mebibyte);
+      await runCommand(['sync', '--file-system', folder]);
+      const freeBytes = freeIn(folder);
+      const { place } = await made(data, by);
+      await runCommand(['sync', '--file-system', folder]);
+      expect(freeBytes - freeIn(folder)).toBeLessThan(10 * mebibyte);
+      await removeCopy(place);
+    }
+  });
+
+  test('what a copy that was cut short has left is removed, and its place can be used again', async () => {
+    const data = dataIn(join(mounted.ext4, 'cut'), 40 * mebibyte);
+    const site = siteOf({ data });
+    const place = copyPlace(site, { database, member, by: 'copy' }, 'cut short');
+    const cut = new AbortController();
+    const making = snapshotMember(site, { database, member }, place, { ...hooks(), signal: cut.signal });
+    making.catch(() => undefined);
+    await waitFor(() => existsSync(rootIn(place)), { what: 'the copy to begin', withinMs: 10_000 });
+    cut.abort(new Error('taken over'));
+    await expect(making).rejects.toThrow('taken over');
+    await snapshotMember(site, { database, member }, place, hooks());
+    await runCommand(['diff', '--recursive', '--no-dereference', data, rootIn(place)]);
+    await removeCopy(place);
+    expect(leftBeside(data)).toEqual([]);
+  });
+
+  test('a copy for which there is no room fails at once, for good, and says where', async () => {
+    const data = dataIn(join(mounted.ext4, 'too-large'), 70 * mebibyte);
+    const site = siteOf({ data });
+    const place = copyPlace(site, { database, member, by: 'copy' }, 'no room');
+    const failure = snapshotMember(site, { database, member }, place, hooks());
+    await expect(failure).rejects.toMatchObject({
+      nonRetryable: true,
+      message: expect.stringMatching(/too-large.*No space left on device/s),
+    });
+    await removeCopy(place);
+    await runCommand(['rm', '-r', data]);
+  });
+
+  test('a file that changes meanwhile makes it fail: the data was not at rest', async () => {
+    const data = dataIn(join(mounted.xfs, 'busy'));
+    const site = siteOf({ data });
+    const place = copyPlace(site, { database, member, by: 'reflink' }, 'busy');
+    const touch = () => utimesSync(join(data, 'collection.wt'), new Date(), new Date());
+    let processes = 0;
+    const failure = snapshotMember(site, { database, member }, place, {
+      ...hooks(),
+      onProcess: () => void (++processes === 2 && touch()),
+    });
+    await expect(failure).rejects.toThrow(/was not at rest/);
+    await removeCopy(place);
+  });
+
+  test('only what has the name of a copy is ever removed', async () => {
+    const data = dataIn(join(mounted.xfs, 'precious'));
+    await expect(removeCopy({ by: 'reflink', path: data, root: data })).rejects.toThrow(
+      'not the name of a copy',
+    );
+    await expect(
+      removeCopy({ by: 'reflink', path: `${data}/../precious.coldbackup-0123456789ab`, root: data }),
+    ).rejects.toThrow('not the name of a copy');
+    expect(existsSync(join(data, 'collection.wt'))).toBe(true);
+  });
+
+  describe('auto', () => {
+    test('takes a snapshot of a subvolume, and leaves no trace of the try', async () => {
+      const data = dataIn(await subvolume('auto'));
+      const { way, checks } = await choose({ data });
+      expect(way).toBe('btrfs');
+      expect(checks).toMatchObject([{ verdict: 'go', detail: expect.stringContaining('auto: btrfs') }]);
+      expect(leftBeside(data)).toEqual([]);
+    });
+
+    test('clones files where data is no subvolume, and says why it takes no snapshot', async () => {
+      const data = dataIn(join(mounted.xfs, 'auto'));
+      const { way, checks } = await choose({ data });
+      expect(way).toBe('reflink');
+      expect(checks).toMatchObject([
+        {
+          verdict: 'go',
+          detail: expect.stringMatching(/^auto: reflink.*not btrfs: .* is no subvolume of btrfs/),
+        },
+      ]);
+      expect(leftBeside(data)).toEqual([]);
+    });
+
+    test('copies plainly only to a folder that is named, and only where there is room', async () => {
+      const data = dataIn(join(mounted.ext4, 'auto'));
+      const copies = join(mounted.xfs, 'copies');
+      mkdirSync(copies);
+      expect(await choose({ data, copies })).toMatchObject({ way: 'copy' });
+      const large = await choose({ data, copies }, { dataBytes: 2_000 * mebibyte });
+      expect(large.way).toBe('stream');
+      expect(large.checks[0]?.detail).toMatch(/not copy: .* free in .*copies, and the data has 2.1 GB/);
+      const unnamed = await choose({ data });
+      expect(unnamed.way).toBe('stream');
+      expect(unnamed.checks[0]?.detail).toMatch(
+        /^auto: stream.*not btrfs: .*; not reflink: .*Operation not supported.*; not copy: no folder is named/s,
+      );
+      expect([...leftBeside(data), ...readdirSync(copies)]).toEqual([]);
+    });
+
+    test('a folder on another file system than the data has no clones', async () => {
+      const data = dataIn(join(mounted.xfs, 'across'));
+      const { way, checks } = await choose({ data, copies: mounted.btrfs }, { asked: 'reflink' });
+      expect(way).toBe('reflink');
+      expect(checks[0]).toMatchObject({ verdict: 'no-go', detail: expect.stringContaining('cross-device') });
+    });
+  });
+
+  test.each(['reflink', 'btrfs'] as const)('%s on ext4 is a no-go with its reason', async (asked) => {
+    const data = dataIn(join(mounted.ext4, `asked-${asked}`));
+    const { checks } = await choose({ data }, { asked });
+    expect(checks).toMatchObject([
+      {
+        verdict: 'no-go',
+        detail: expect.stringMatching(
+          asked === 'btrfs' ? 'no subvolume of btrfs' : 'Operation not supported',
+        ),
+        hint: expect.stringContaining('copy-by: auto'),
+      },
+    ]);
+    expect(leftBeside(data)).toEqual([]);
+  });
+
+  test('a copy that no journal knows is told', async () => {
+    const data = dataIn(join(mounted.xfs, 'left'));
+    const { place } = await made(data, 'reflink');
+    expect((await choose({ data }, { known: [place.path] })).checks).toHaveLength(1);
+    const { checks } = await choose({ data });
+    expect(checks[1]).toMatchObject({ verdict: 'warning', detail: expect.stringContaining(place.path) });
+    await removeCopy(place);
+  });
+
+  async function made(data: string, by: CopyWay): Promise<{ place: CopyPlace }> {
+    const site = siteOf({ data });
+    const place = copyPlace(site, { database, member, by }, `of ${data}`);
+    await snapshotMember(site, { database, member }, place, hooks());
+    return { place };
+  }
+
+  function choose(
+    one: Pick<MongodbMember, 'data' | 'copies'>,
+    {
+      asked = 'auto',
+      dataBytes = mebibyte,
+      known = [],
+    }: { asked?: CopyWay | 'auto'; dataBytes?: number; known?: readonly string[] } = {},
+  ) {
+    return chooseCopy(siteOf(one), host, { database, member, asked }, { dataBytes, known });
+  }
+
+  async function archived(data: string, roots: readonly string[], at?: string) {
+    const store = createDirectoryStore(
+      'test',
+      { kind: 'directory', directory: await cleanup.folder(), shared: false, keeper: host },
+      host,
+    );
+    const set = { site: 'test', procedure: 'test', id: 'one' };
+    const { sha256, leftOut } = await copyTree(
+      {
+        ...{ host, roots, exclude: copyExcludes(), store, set, artifact: 'a.tar.zst', owner: '1-test' },
+        ...(at !== undefined && { at }),
+      },
+      { ...hooks(), onProgress: () => undefined },
+    );
+    const list = readFileSync(join(store.place, 'test/test/one/a.tar.zst.files'), 'utf8');
+    expect(data).not.toBe('');
+    return { sha256, leftOut, list };
+  }
+});
+
+/** As a mongod leaves it that has exited cleanly, with all that a copy could lose. */
+function dataIn(data: string, sizeBytes = 300_000): string {
+  mkdirSync(join(data, 'journal'), { recursive: true });
+  for (const name of ['WiredTiger', 'WiredTiger.turtle', 'WiredTiger.wt', 'storage.bson', '_mdb_catalog.wt'])
+    writeFileSync(join(data, name), name);
+  writeFileSync(join(data, 'mongod.lock'), '');
+  mkdirSync(join(data, 'diagnostic.data'));
+  writeFileSync(join(data, 'diagnostic.data', 'metrics'), 'left out');
+  writeFileSync(join(data, 'collection.wt'), randomBytes(sizeBytes));
+  linkSync(join(data, 'collection.wt'), join(data, 'same.wt'));
+  symlinkSync(join(data, 'journal'), join(data, 'link'));
+  writeFileSync(join(data, 'journal', 'other owner'), 'x');
+  chownSync(join(data, 'journal', 'other owner'), 1234, 5678);
+  chmodSync(join(data, 'journal', 'other owner'), 0o640);
+  utimesSync(join(data, 'journal', 'other owner'), 1_000_000_000, 1_000_000_000.25);
+  return data;
+}
+
+function siteOf(one: Pick<MongodbMember, 'data' | 'copies'>): Site {
+  return {
+    ...{ site: 'test', timezone: 'UTC', hosts: [host], services: {}, jobs: {}, counts: {}, stores: {} },
+    ...{ procedures: {}, limits: DEFAULT_LIMITS },
+    databases: {
+      [database]: {
+        usedBy: [],
+        engine: {
+          kind: 'mongodb',
+          members: { [member]: { host, service: 'mongod', uri: { env: 'NONE' }, ...one } },
+          allow: [],
+        },
+      },
+    },
+  };
+}
+
+function hooks() {
+  return { signal: new AbortController().signal, onProcess: () => undefined };
+}
+
+function leftBeside(data: string): readonly string[] {
+  return readdirSync(join(data, '..')).filter((name) =>
+    name.startsWith(`${data.split('/').at(-1) ?? ''}.coldbackup`),
+  );
+}
+
+function freeIn(folder: string): number {
+  const { bfree, bsize } = statfsSync(folder);
+  return bfree * bsize;
+}

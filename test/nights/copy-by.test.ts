@@ -1,0 +1,86 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { ApplicationFailure } from '@temporalio/common';
+import { openNights, type Night, type Nights } from './night.ts';
+
+/** The example, but its members are copied on their hosts, and archived once they are started again. */
+const folder = mkdtempSync(join(tmpdir(), 'coldbackup-copy-by-'));
+const file = join(folder, 'vitam.yaml');
+const database = '5/vitam-mongo';
+let nights: Nights;
+
+beforeAll(async () => {
+  const example = readFileSync('examples/vitam.yaml', 'utf8');
+  const members = /^( +)members:$/m.exec(example);
+  writeFileSync(file, example.replace(/^( +)members:$/m, '$1copy-by: auto\n$1members:'));
+  expect(members).not.toBeNull();
+  nights = await openNights(file);
+});
+afterAll(async () => {
+  await nights.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test('shards, then config servers are back before anything is archived, the balancer after the fingerprints, the copies go last', async () => {
+  const { report, calls, differences } = await nights.run(() => undefined);
+  expect(report).toMatchObject({ outcome: 'complete' });
+  expect(differences).toEqual([]);
+  const snapshots = positions(calls, 'applyChange', `0/${database}/`);
+  expect(snapshots).toHaveLength(3);
+  const first = (activity: string, start: string) => Math.min(...positions(calls, activity, start));
+  const last = (activity: string, start: string) => Math.max(...positions(calls, activity, start));
+  expect(last('mongodbFlush', '')).toBeLessThan(Math.min(...snapshots));
+  expect(last('applyChange', `${database}/1/`)).toBeLessThan(Math.min(...snapshots));
+  expect(Math.max(...snapshots)).toBeLessThan(last('attest', ''));
+  expect(last('attest', '')).toBeLessThan(first('undoChange', `${database}/1/`));
+  expect(Math.max(...snapshots)).toBeLessThan(first('mongodbWritesSince', ''));
+  expect(last('mongodbWritesSince', '')).toBeLessThan(first('undoChange', `${database}/1/`));
+  expect(last('undoChange', `${database}/1/2/`)).toBeLessThan(first('undoChange', `${database}/1/1/`));
+  expect(last('undoChange', `${database}/1/1/`)).toBeLessThan(first('copy', `0/${database}/copy/`));
+  expect(last('mongodbFingerprint', '')).toBeLessThan(first('undoChange', `${database}/0`));
+  expect(last('copy', `0/${database}/copy/`)).toBeLessThan(first('undoChange', `0/${database}/`));
+  expect(positions(calls, 'copy', `0/${database}/copy/`)).toHaveLength(3);
+});
+
+test.each([
+  ['a copy on a host', `applyChange 0/${database}/`],
+  ['the removal of a copy, once', `undoChange 0/${database}/`],
+])('%s that fails leaves everything as found, and no copy', async (_, call) => {
+  const { report, differences, published, calls } = await failingAt(call);
+  expect(calls.some((one) => one.includes(call))).toBe(true);
+  expect(report.outcome).not.toBe('complete');
+  expect(published).toEqual([]);
+  expect(differences).toEqual([]);
+});
+
+test('after an archive has failed services do not wait for the removal of copies', async () => {
+  const { calls, report, differences } = await failingAt(`copy 0/${database}/copy/`);
+  expect(report.outcome).toBe('failed');
+  expect(differences).toEqual([]);
+  const removed = positions(calls, 'undoChange', `0/${database}/`);
+  const back = positions(calls, 'undoChange', '1/');
+  expect(removed).toHaveLength(3);
+  expect(Math.max(...back)).toBeLessThan(Math.min(...removed));
+});
+
+/** Once: whoever undoes tries again. */
+function failingAt(call: string): Promise<Night> {
+  return nights.run((miniature) => {
+    let failed = false;
+    miniature.fault = async (one) => {
+      if (failed || !one.includes(` ${call}`)) return;
+      failed = true;
+      if (!call.startsWith('undoChange')) await miniature.hush();
+      throw ApplicationFailure.nonRetryable('made to fail', 'Injected');
+    };
+  });
+}
+
+function positions(calls: readonly string[], activity: string, start: string): readonly number[] {
+  return calls.flatMap((call, index) => {
+    const [, name, subject = ''] = call.split(' ');
+    return name === activity && subject.startsWith(start) ? [index] : [];
+  });
+}
