@@ -394,6 +394,49 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       /lies inside the data of member two:27017/,
     ],
     [
+      'copies inside the data of another',
+      [
+        ['      members:', '      copy-by: auto\n      members:'],
+        ['"one:27017": { host: one', '"one:27017": { copies: /srv/tree/copies, host: one'],
+      ],
+      'databases.db.mongodb.members["one:27017"].copies',
+      /copies of member one:27017 in \/srv\/tree\/copies would lie inside the data of tree \(\/srv\/tree on one\)/,
+    ],
+    [
+      'copies inside a store',
+      [
+        ['      members:', '      copy-by: copy\n      members:'],
+        ['"one:27017": {', '"one:27017": { copies: /copies,'],
+        ['"two:27017": {', '"two:27017": { copies: /backup/copies,'],
+      ],
+      'databases.db.mongodb.members["two:27017"].copies',
+      /would lie inside store vault \(\/backup on two\)/,
+    ],
+    [
+      'copies beside data that lies in a tree',
+      [
+        ['      members:', '      copy-by: reflink\n      members:'],
+        ['roots: [/srv/tree]', 'roots: [/data]'],
+      ],
+      'databases.db.mongodb.members["one:27017"].data',
+      /copies of member one:27017 in \/data would lie inside the data of tree/,
+    ],
+    [
+      'a folder for copies that nothing is copied to',
+      [
+        ['      members:', '      copy-by: stream\n      members:'],
+        ['"one:27017": {', '"one:27017": { copies: /copies,'],
+      ],
+      'databases.db.mongodb.members["one:27017"].copies',
+      /copies are made only with copy-by/,
+    ],
+    [
+      'a way to copy that there is not',
+      [['      members:', '      copy-by: zfs\n      members:']],
+      'databases.db.mongodb.copy-by',
+      /expected "auto" or "reflink" or "btrfs" or "copy" or "stream", not "zfs"/,
+    ],
+    [
       'two members with one path on one host',
       [
         ['"two:27017": { host: two, service: db-b', '"two:27017": { host: one, service: db-b'],

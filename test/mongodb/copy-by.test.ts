@@ -25,7 +25,7 @@ const documents = 2_000;
   const original = process.env['PATH'] ?? '';
   let site: Awaited<ReturnType<typeof writeCopySite>>;
   let all: Running;
-  /** While this file is there, a plain copy does not end. */
+  /** While this file is there, a plain copy of a folder does not end; preflight tries a file. */
   let slow: string;
 
   beforeAll(async () => {
@@ -58,7 +58,7 @@ const documents = 2_000;
     slow = join(tools, 'slow');
     writeFileSync(
       join(tools, 'cp'),
-      `#!/bin/sh\nPATH=${original}\ncp "$@"\nwhile [ -e ${slow} ]; do sleep 0.1; done\n`,
+      `#!/bin/sh\nPATH=${original}\ncp "$@" || exit\n[ -d "$5" ] || exit 0\nwhile [ -e ${slow} ]; do sleep 0.1; done\n`,
     );
     chmodSync(join(tools, 'cp'), 0o755);
     process.env['PATH'] = `${tools}:${original}`;
@@ -93,11 +93,13 @@ const documents = 2_000;
     const one = setOf('plain');
     writeFileSync(slow, '');
     const ended = all.coldbackup('run', 'copies', 'plain', '--wait');
-    ended.catch(() => undefined);
+    let said: string | undefined;
+    void ended.then(({ stdout, stderr }) => (said = stdout + stderr)).catch(() => undefined);
     const folder = one.copies ?? '';
     await waitFor(() => readdirSync(folder).length > 0 && stateOf().entries.size > 1, {
       what: 'the copy to be under way',
       withinMs: 60_000,
+      unless: () => said,
     });
     const [copying] = await waitFor(
       () => notEmpty([...stateOf().entries.values()].flatMap((e) => e.processes)),
@@ -113,7 +115,7 @@ const documents = 2_000;
     expect(existsSync(`/proc/${copying?.pid ?? 0}`)).toBe(false);
     expect(stateOf().claim).toBeNull();
     await one.set.untilHealthy();
-    await all.coldbackup('abort', 'copies/plain', '--why', 'test');
+    await all.coldbackup('abort', 'copies', 'plain', '--why', 'test');
   });
 
   function setOf(database: string): CopiedSet {
