@@ -36,7 +36,8 @@ export async function startCopiedSet(
   writeFileSync(alive, '');
   // The servers end with whoever started them, however that ends.
   await cleanup.start(['flock', '--no-fork', alive, 'sleep', 'infinity']);
-  const data = await Promise.all(Array.from({ length: members }, (_, index) => dataIn(index)));
+  const data: string[] = [];
+  for (let index = 0; index < members; index++) data.push(await dataIn(index));
   const set = await startReplicaSet({
     mongod: command('mongod-native'),
     ...{ name: database, members, servers: createUnitServers(alive) },

@@ -129,7 +129,10 @@ if (reason !== null) console.warn(`copies on xfs and btrfs are not tested: ${rea
     let processes = 0;
     const failure = snapshotMember(site, { database, member }, place, {
       ...hooks(),
-      onProcess: () => void (++processes === 2 && touch()),
+      onProcess: () => {
+        processes += 1;
+        if (processes === 2) touch();
+      },
     });
     await expect(failure).rejects.toThrow(/was not at rest/);
     await removeCopy(place);

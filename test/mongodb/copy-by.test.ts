@@ -133,7 +133,7 @@ const documents = 2_000;
     const lines = lastNight().map((record) => {
       if (record.r === 'intent') return `${record.change.kind} begun`;
       if (record.r === 'end') return `${record.result.found.kind} done`;
-      if (record.r === 'undone') return `${record.did}`;
+      if (record.r === 'undone') return record.did;
       return record.r;
     });
     const order = ['service-stopped begun', 'service done', 'snapshot-made begun', 'snapshot done'];
