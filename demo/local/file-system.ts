@@ -1,6 +1,6 @@
-import { mkdirSync, openSync, closeSync, ftruncateSync, rmSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { runCommand } from '../../activities/system/command.ts';
+import { runCommand, startProcess } from '../../activities/system/command.ts';
 import type { Cleanup } from './cleanup.ts';
 
 export type FileSystem = 'xfs' | 'btrfs' | 'ext4';
@@ -17,8 +17,7 @@ export function cannotMount(): string | null {
 }
 
 /**
- * A real file system in a sparse file, mounted until the cleanup: whatever still uses it by then is cut off, and the file
- * is gone.
+ * A real file system in a sparse file, mounted until the cleanup, or until this process is gone, however it ends.
  *
  * @returns the folder it is mounted on.
  */
@@ -34,12 +33,24 @@ export async function mountFileSystem(
   const fd = openSync(image, 'w');
   ftruncateSync(fd, sizeMb * 1024 * 1024);
   closeSync(fd);
-  cleanup.add(() => rmSync(image, { force: true }));
   await runCommand([...mkfs[kind], image]);
-  // The kernel gives the loop device back with the last use of the mount.
-  await runCommand(['mount', '-o', 'loop', '-t', kind, image, place]);
+  // The end of its input is the end of this process, or of the cleanup.
+  const guard = startProcess(['sh', '-c', untilClosed, 'sh', kind, image, place], { stdin: 'pipe' });
+  const mounted = new Promise<boolean>((resolve) => guard.stdout.once('data', () => resolve(true)));
+  const ended = guard.done.then(({ exitCode, stderr }) => `exit code ${exitCode}: ${stderr}`);
   cleanup.add(async () => {
-    await runCommand(['umount', '--lazy', place]);
+    guard.stdin?.end();
+    await guard.done;
   });
+  const failure = await Promise.race([mounted.then(() => null), ended]);
+  if (failure !== null) throw new Error(`${kind} could not be mounted: ${failure}`);
   return place;
 }
+
+/** Whatever still uses it then is cut off; the kernel gives the loop device back with the last use. */
+const untilClosed = `mount -o loop -t "$1" "$2" "$3" || exit
+echo mounted
+cat >/dev/null
+umount --lazy "$3"
+rm -f "$2"
+`;
