@@ -689,7 +689,7 @@ describe('all problems at once', () => {
   test('are printed one a line as file:line:column, key, message, and the hint under it', () => {
     expect(words(spoil(['hosts: [one, two]\nservices', 'hosts: [one, two]\nservises']))).toBe(
       'site.yaml:4:1  servises  unknown key "servises": did you mean "services"?\n' +
-        '    known keys here: site, timezone, hosts, services, jobs, counts, databases, stores, procedures, limits',
+        '    known keys here: site, timezone, hosts, services, jobs, counts, databases, stores, procedures, limits, drill',
     );
   });
 
