@@ -647,6 +647,42 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       'procedures.nightly.steps[0].on-failure',
       /expected "fail" or "ask", not "retry"/,
     ],
+    [
+      'a scratch folder among the data',
+      drillOf('scratch: /srv/tree/x'),
+      'drill.scratch',
+      /overlaps \/srv\/tree of tree on one/,
+    ],
+    [
+      'a drill of MongoDB without a server',
+      [['stores:', 'drill: { scratch: /drill }\nstores:']],
+      'drill',
+      /missing: mongod/,
+    ],
+    [
+      'a check of what is no MongoDB database',
+      drillOf('scratch: /drill, checks: [{ database: tree, db: a, collection: b, count: 1 }]'),
+      'drill.checks[0].database',
+      /tree is no MongoDB database/,
+    ],
+    [
+      'a check with two answers',
+      drillOf('scratch: /drill, checks: [{ database: db, db: a, collection: b, count: 1, at-least: 1 }]'),
+      'drill.checks[0]',
+      /expected exactly one of count, at-least, field, not count and at-least/,
+    ],
+    [
+      'proofs that are asked for without a drill',
+      [['    keep: { last: 3', '    prove-every: 90d\n    keep: { last: 3']],
+      'procedures.nightly.prove-every',
+      /does not say where they are/,
+    ],
+    [
+      'proofs that are asked for in hours',
+      [['    keep: { last: 3', '    prove-every: 48h\n    keep: { last: 3']],
+      'procedures.nightly.prove-every',
+      /expected a number of days/,
+    ],
   ];
 
   test.each(cases)('%s', (_, changes, key, message) => {
@@ -849,3 +885,7 @@ describe('a file that is no site file', () => {
     await expect(loadSite(path.join(folder, 'no.yaml'))).rejects.toThrow(/ENOENT/);
   });
 });
+
+function drillOf(keys: string): [string, string][] {
+  return [['stores:', `drill: { mongod: [/usr/bin/mongod], ${keys} }\nstores:`]];
+}
