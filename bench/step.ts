@@ -101,9 +101,10 @@ async function measure(): Promise<void> {
   const rounds: { bare: number[]; step: number[] }[] = [];
   for (let round = 0; round < 3; round++) {
     const bare = await timed(times, () => run('bare', { count: steps, taskQueue }));
-    const step = await timed(times, () =>
-      run('procedure', { site: site.site, procedure: 'bench', again: true }),
-    );
+    let events = 0;
+    const step = await timed(times, async () => {
+      events = await run('procedure', { site: site.site, procedure: 'bench', again: true });
+    });
     rounds.push({ bare, step });
     const ratio = quantile(step, 0.5) / quantile(bare, 0.5);
     console.log(
@@ -111,7 +112,7 @@ async function measure(): Promise<void> {
     );
     const tenth = Math.floor(step.length / 10);
     console.log(
-      `         step, first tenth ${text(step.slice(0, tenth))}; last tenth ${text(step.slice(-tenth))}`,
+      `         step, first tenth ${text(step.slice(0, tenth))}; last tenth ${text(step.slice(-tenth))}; ${events} events in the history`,
     );
   }
   const all = (which: 'bare' | 'step') => rounds.flatMap((round) => round[which]);
@@ -122,16 +123,19 @@ async function measure(): Promise<void> {
   await running;
 }
 
-async function run(workflow: string, input: object): Promise<void> {
-  await client.workflow.execute(workflow, {
-    workflowId: randomUUID(),
-    taskQueue: controlQueue,
+/** Gives the number of events in its history. */
+async function run(workflow: string, input: object): Promise<number> {
+  const workflowId = randomUUID();
+  const handle = await client.workflow.start(workflow, {
+    ...{ workflowId, taskQueue: controlQueue },
     args: [input],
   });
+  await handle.result();
+  return (await handle.describe()).historyLength;
 }
 
 /** Milliseconds from one activity's begin to the next one's: all that a step costs, scheduling and commands included. */
-async function timed(times: number[], work: () => Promise<void>): Promise<number[]> {
+async function timed(times: number[], work: () => Promise<unknown>): Promise<number[]> {
   times.length = 0;
   await work();
   return times.slice(1).map((time, index) => time - (times[index] ?? time));

@@ -1,6 +1,5 @@
 // Runs jest and closes with one true line: `N passed, N failed` (suites that could not start count as failed).
 // Suites that start a whole cluster wait for one another's processors: they come last, the one that is all processor alone.
-// The others wait for most of their time: three of them share two processors well.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,7 +11,7 @@ const runs =
   wanted.length > 0
     ? [wanted]
     : [
-        ['--maxWorkers=3', '--testPathIgnorePatterns', ...clusters],
+        ['--testPathIgnorePatterns', ...clusters],
         ...clusters.map((one) => ['--maxWorkers=2', '--testPathPatterns', one]),
       ];
 

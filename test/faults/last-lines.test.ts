@@ -50,7 +50,7 @@ describe('the last lines', () => {
   test('recover --if-overdue leaves it to time and to an agent that is alive, and ends one that is suspended', async () => {
     const site = await impatientSite();
     const before = site.starts();
-    const instant = await stopByHand(site, 'app-1', ['web'], 6_000);
+    const instant = await stopByHand(site, 'app-1', ['web'], 12_000);
     const early = await overdue(site, 'app-1');
     expect(early).toMatchObject({
       code: 0,
@@ -59,7 +59,7 @@ describe('the last lines', () => {
 
     const agent = await startAgent(site, 'app-1');
     agent.kill('SIGSTOP');
-    await waitFor(() => Date.now() > instant, { what: 'the instant is past', withinMs: 10_000 });
+    await waitFor(() => Date.now() > instant, { what: 'the instant is past', withinMs: 20_000 });
     const alive = await overdue(site, 'app-1');
     expect(alive).toMatchObject({
       code: 0,
