@@ -82,7 +82,7 @@ async function startTemporal({ places, cleanup }: Machine): Promise<DevServer> {
  * known before, as the example wants it.
  */
 function restartAfterSeconds(soFarMs: number): number {
-  return Math.round(15 + soFarMs / 1000);
+  return Math.round(20 + (1.1 * soFarMs) / 1000);
 }
 
 function storePath(site: Site): string {

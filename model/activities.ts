@@ -20,6 +20,7 @@ import type {
   SetRef,
   SetSummary,
   Verification,
+  VerificationRecord,
 } from './manifest.ts';
 import type { Instant, Plan } from './plan.ts';
 import type { Check, Report } from './progress.ts';
@@ -303,6 +304,13 @@ export interface StoreActivities {
     readonly store: string;
     readonly set: SetRef;
     readonly pin: Pin | null;
+  }): Promise<void>;
+  /** On the keeper: what all hosts together found when they read the set again. */
+  recordVerification(input: {
+    readonly site: string;
+    readonly store: string;
+    readonly set: SetRef;
+    readonly record: VerificationRecord;
   }): Promise<void>;
 }
 

@@ -110,6 +110,16 @@ export interface SetSummary {
   readonly pinned?: string;
   /** Of its newest drill; absent: none, or an older agent. */
   readonly proof?: { readonly at: Instant; readonly passed: boolean };
+  /** When it was read again last; absent: never, or an older agent. */
+  readonly verified?: { readonly at: Instant; readonly passed: boolean };
+}
+
+/** What was found when a set was read again, by all hosts together. Beside the manifest: the newest alone. */
+export interface VerificationRecord {
+  readonly at: Instant;
+  readonly checkedBytes: number;
+  /** Empty: every digest is right. */
+  readonly problems: readonly string[];
 }
 
 /** What a drill found: the set was restored into scratch instances and compared. Beside the manifest, the newest first. */

@@ -171,6 +171,10 @@ export interface Procedure {
   readonly keep?: Retention;
   /** The newest proof of a set must not be older. */
   readonly proveEveryMs?: number;
+  /** When the newest set is restored to prove it, see `Site.drill`. */
+  readonly drill?: Start;
+  /** When sets are read again that were not for `everyMs`: a part each time. */
+  readonly verify?: Start & { readonly everyMs: number };
 }
 
 export interface Start {

@@ -14,6 +14,8 @@ import { siteInfo } from './site-info.ts';
 /** Input of workflow `drill`; small enough to type into the Temporal UI. */
 export interface DrillInput {
   readonly site: string;
+  /** Absent: sets of all procedures. */
+  readonly procedure?: string;
   /** Its id, or the beginning of one; absent: the newest complete set. */
   readonly set?: string;
   /** Absent: the first that has it. */
@@ -77,8 +79,14 @@ export async function drill(input: DrillInput): Promise<Drill> {
   });
 }
 
-async function chosen({ site, set: id, store }: DrillInput): Promise<{ set: SetRef; store: string }> {
-  const all = (await sets({ site })).filter(({ publishedAt }) => publishedAt !== '');
+async function chosen({
+  site,
+  procedure,
+  set: id,
+  store,
+}: DrillInput): Promise<{ set: SetRef; store: string }> {
+  const listed = await sets({ site, ...(procedure !== undefined && { procedure }) });
+  const all = listed.filter(({ publishedAt }) => publishedAt !== '');
   const inStore = all.filter((one) => store === undefined || one.store === store);
   const found =
     id === undefined

@@ -8,7 +8,7 @@ import { PROTOCOL } from '../ledger/ledger.ts';
 import { openEntries } from '../ledger/records.ts';
 import { checkMongodb } from '../mongodb/checks.ts';
 import { createDriver } from '../services/drivers.ts';
-import { checkProofs, checkStore } from '../stores/checks.ts';
+import { checkDamage, checkProofs, checkStore } from '../stores/checks.ts';
 import { runCommand } from '../system/command.ts';
 import { createObserveActivity } from './observe.ts';
 import { checkService } from './services.ts';
@@ -83,6 +83,7 @@ async function checkPlan(
       ),
     checkCopies(deps, plan, stores, copyBy),
     ...stores.map((store) => guarded(host, `proofs in ${store}`, () => checkProofs(site, store, host, plan))),
+    ...stores.map((store) => guarded(host, `sets in ${store}`, () => checkDamage(site, store, host, plan))),
   ]);
   return { checks: groups.flat(), copyBy };
 }

@@ -7,6 +7,7 @@ import { listSets, publishSet, showSet } from './sets.ts';
 import type { Store } from './store.ts';
 import { verifySet } from './verify.ts';
 import type { VerifyHooks } from './verify.ts';
+import { recordVerification } from './verified.ts';
 
 export type TokenActivities = Pick<
   PreflightActivities,
@@ -43,6 +44,7 @@ export function createStoreActivities(context: StoreContext): StoreActivities & 
     explainSets: async ({ store, procedure, now, ...input }) =>
       explainSets(storeOf({ ...input, store }), site, { now, ...(procedure !== undefined && { procedure }) }),
     pinSet: async (input) => pinSet(storeOf(input), input.set, input.pin),
+    recordVerification: async (input) => recordVerification(storeOf(input), input.set, input.record),
     writeStoreToken: async (input) => storeOf(input).writeToken(input.token),
     readStoreToken: async (input) => storeOf(input).hasToken(input.token),
     removeStoreToken: async (input) => storeOf(input).removeToken(input.token),

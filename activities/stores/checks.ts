@@ -40,6 +40,26 @@ export async function checkStore(
   return [{ ...check, hint: `make room for ${sizeText(neededBytes)}, or keep fewer sets` }];
 }
 
+/** On the keeper: what was read again and is not what was written needs somebody who decides. */
+export async function checkDamage(
+  site: Site,
+  name: string,
+  host: HostName,
+  { stores, ...plan }: Pick<Plan, 'site' | 'procedure' | 'stores'>,
+): Promise<readonly Check[]> {
+  if (stores[name]?.keeper !== host) return [];
+  const sets = await listSets(openStore(site, host, name), plan.site, plan.procedure);
+  const damaged = sets.filter(({ verified }) => verified?.passed === false).map(({ set }) => set.id);
+  if (damaged.length === 0) return [];
+  return [
+    {
+      ...({ host, subject: `sets in ${name}`, verdict: 'warning' } as const),
+      detail: `damaged: ${damaged.join(', ')}`,
+      hint: `coldbackup sets verify ${plan.site} ${damaged[0] ?? ''} --store ${name} says what is wrong`,
+    },
+  ];
+}
+
 /** On the keeper: sets that were never restored, or not for long, are only hoped to be good. */
 export async function checkProofs(
   site: Site,

@@ -7,8 +7,8 @@ import { bytes, columns, count, exactly, plain, type Paint } from './text.ts';
 export function setsScreen(sets: readonly SetSummary[], paint: Paint = plain): string {
   if (sets.length === 0) return 'no sets';
   return columns([
-    ['set', 'procedure', 'night', 'store', 'size', 'artifacts', 'drill'],
-    ...sets.map(({ set, format, night, store, sizeBytes, artifacts, complete, pinned, proof }) =>
+    ['set', 'procedure', 'night', 'store', 'size', 'artifacts', 'read again', 'drill'],
+    ...sets.map(({ set, format, night, store, sizeBytes, artifacts, complete, ...rest }) =>
       format === 1
         ? [
             set.id,
@@ -19,11 +19,13 @@ export function setsScreen(sets: readonly SetSummary[], paint: Paint = plain): s
             [
               String(artifacts),
               ...(complete ? [] : ['incomplete']),
-              ...(pinned === undefined ? [] : [`pinned: ${pinned}`]),
+              ...(rest.verified?.passed === false ? [paint.red('DAMAGED')] : []),
+              ...(rest.pinned === undefined ? [] : [`pinned: ${rest.pinned}`]),
             ].join(', '),
-            proofWords(proof, paint),
+            rest.verified?.at.slice(0, 10) ?? '-',
+            proofWords(rest.proof, paint),
           ]
-        : [set.id, set.procedure, night, store, '', `format ${format}: made by a later version`, ''],
+        : [set.id, set.procedure, night, store, '', `format ${format}: made by a later version`, '', ''],
     ),
   ]);
 }
@@ -62,7 +64,7 @@ export function setScreen(manifest: Manifest, proofs: readonly Proof[], paint: P
         ...[name, host, bytes(sizeBytes), bytes(contentBytes), String(files), sha256.slice(0, 16)],
       ]),
     ]),
-    `${count(artifacts.length, 'artifact')}, ${bytes(artifacts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))}; ` +
+    `${count(artifacts.length, 'artifact')}, ${bytes(artifacts.reduce((sum, { sizeBytes, fileList }) => sum + sizeBytes + fileList.sizeBytes, 0))} with their lists of files; ` +
       `${count(steps.length, 'step')}; published ${exactly(Date.parse(publishedAt) - Date.parse(startedAt))} after the start`,
     ...(proofs.length > 0 ? [proofsTable(proofs, paint)] : ['no drill has proven it yet']),
     ...(decisions.length > 0 ? [decisionsTable(decisions)] : []),
