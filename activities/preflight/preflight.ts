@@ -9,6 +9,7 @@ import { openEntries } from '../ledger/records.ts';
 import { checkMongodb } from '../mongodb/checks.ts';
 import { createDriver } from '../services/drivers.ts';
 import { checkDamage, checkProofs, checkStore } from '../stores/checks.ts';
+import { checkRoomAhead } from '../stores/room.ts';
 import { runCommand } from '../system/command.ts';
 import { createObserveActivity } from './observe.ts';
 import { checkService } from './services.ts';
@@ -83,6 +84,7 @@ async function checkPlan(
       ),
     checkCopies(deps, plan, stores, copyBy),
     ...stores.map((store) => guarded(host, `proofs in ${store}`, () => checkProofs(site, store, host, plan))),
+    ...stores.map((store) => guarded(host, `store ${store}`, () => checkRoomAhead(site, store, host, plan))),
     ...stores.map((store) => guarded(host, `sets in ${store}`, () => checkDamage(site, store, host, plan))),
   ]);
   return { checks: groups.flat(), copyBy };

@@ -120,7 +120,7 @@ function roomFor(
 }
 
 /** Of the newest set, what this host sees of it; null: nothing yet. */
-async function lastSet(
+export async function lastSet(
   store: Store,
   { site, procedure }: Pick<Plan, 'site' | 'procedure'>,
 ): Promise<LastSet | null> {
