@@ -14,7 +14,7 @@ import type { Output } from './output.ts';
 import { program } from './programs.ts';
 import { servicectl } from './services/supervised.ts';
 import { demoSite } from './site.ts';
-import { defineVitam, fillOffer, startVitam, stoppedService, type Vitam } from './vitam.ts';
+import { defineVitam, fillTrees, startVitam, stoppedService, type Vitam } from './vitam.ts';
 
 /** Everything of the example, running. */
 export interface Built {
@@ -35,8 +35,8 @@ export async function build(
   const { places, cleanup } = machine;
   const beganAt = Date.now();
   const [cluster, temporal] = await out.during(
-    'MongoDB 7: 2 shards of 3, 3 config servers, 1 mongos; Temporal; the offer’s files',
-    () => Promise.all([startCluster(places, site), startTemporal(machine), fillOffer(places, site)]),
+    'MongoDB 7: 2 shards of 3, 3 config servers, 1 mongos; Temporal; the trees of files',
+    () => Promise.all([startCluster(places, site), startTemporal(machine), fillTrees(places, site)]),
   );
   out.line(`Temporal on ${temporal.address}, its UI: ${temporal.uiUrl ?? ''}`);
 

@@ -7,7 +7,7 @@ import type { Vitam } from '../vitam.ts';
 import type { Before } from './before.ts';
 import { proveCluster, proveSettings } from './cluster.ts';
 import { proveCopies } from './copies.ts';
-import { proveOfferFiles } from './files.ts';
+import { proveFiles } from './files.ts';
 import { proveServices } from './services.ts';
 import { openSet, proveDigests } from './set.ts';
 
@@ -44,7 +44,7 @@ export async function prove(out: Output, facts: Facts, endUnits: () => Promise<v
   }
   await Promise.all([
     proveDigests(facts, set, look),
-    proveOfferFiles(facts, set, look),
+    proveFiles(facts, set, look),
     proveCluster(facts, look),
   ]);
   await endUnits();
