@@ -287,7 +287,12 @@ describe('sets', () => {
   test('are listed with night, store and size', () => {
     expect(setsScreen([])).toBe('no sets');
     const proof = { at: '2026-11-22T10:00:00.000Z', passed: true };
-    expect(setsScreen([{ ...summary, proof }, { ...summary, verified: { at: proof.at, passed: false } }])).toBe(
+    expect(
+      setsScreen([
+        { ...summary, proof },
+        { ...summary, verified: { at: proof.at, passed: false } },
+      ]),
+    ).toBe(
       [
         'set                           procedure   night        store   size      artifacts    read again   drill',
         '2026-11-21T190004Z-1a2b3c4d   nightly     2026-11-21   vault   1.23 GB   4            -            proven 2026-11-22',
