@@ -24,14 +24,15 @@ export interface Store {
   /** As a whole: after a crash there is the old text or the new one. */
   replaceText(set: SetRef, file: string, text: string): Promise<void>;
 
-  /** Every folder where a set may lie, published or not. */
+  /** Every folder where a set may lie, published or not; in name order. */
   folders(site: string, procedure?: string): Promise<readonly SetRef[]>;
   /** The last time that anything in the folder changed, in ms since 1970. */
   lastChangeMs(set: SetRef): Promise<number>;
   /** The manifest goes first: from then on it is no set. */
   remove(set: SetRef): Promise<void>;
 
-  freeBytes(): Promise<number>;
+  /** null: this kind cannot say. */
+  freeBytes(): Promise<number | null>;
   writeToken(token: string): Promise<void>;
   hasToken(token: string): Promise<boolean>;
   removeToken(token: string): Promise<void>;
