@@ -73,7 +73,16 @@ export function createBucket(spec: S3Store) {
       return found;
     },
 
-    /** The names right below a prefix that have something below them. */
+    /** MinIO still names a folder when all that was in it is deleted and only kept as older versions. */
+    hasAny: async (prefix: string): Promise<boolean> => {
+      const { ListObjectsV2Command } = await import('@aws-sdk/client-s3');
+      const { Contents = [] } = await (
+        await clientOf()
+      ).send(new ListObjectsV2Command({ Bucket, Prefix: prefix, MaxKeys: 1 }));
+      return Contents.length > 0;
+    },
+
+    /** The names right below a prefix that have, or had, something below them. */
     folders: async (prefix: string): Promise<readonly string[]> => {
       const { paginateListObjectsV2 } = await import('@aws-sdk/client-s3');
       const found: string[] = [];

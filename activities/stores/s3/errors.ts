@@ -11,9 +11,8 @@ export interface S3Failure {
 export function failureOf(error: unknown): S3Failure | null {
   if (!(error instanceof Error)) return null;
   const status = statusOf(error);
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : null;
-  const name = code !== null && status === null ? code : error.name;
-  if (status === null && code === null && !networkNames.has(name)) return null;
+  const name = status === null ? (networkCodeOf(error) ?? error.name) : error.name;
+  if (status === null && networkCodeOf(error) === null && !networkNames.has(name)) return null;
   return {
     name,
     status,
@@ -21,6 +20,12 @@ export function failureOf(error: unknown): S3Failure | null {
     mayPass: status === null ? !certain.has(name) : status >= 500 || passing.has(name),
     hint: hints[name] ?? (status === null ? 'Is the server up, and the endpoint right?' : ''),
   };
+}
+
+/** `ECONNREFUSED`: the SDK may keep only the words of what it wraps. */
+function networkCodeOf(error: Error): string | null {
+  if ('code' in error && typeof error.code === 'string') return error.code;
+  return /\b(E[A-Z]{4,})\b/.exec(error.message)?.[1] ?? null;
 }
 
 export function isMissing(error: unknown): boolean {
@@ -53,7 +58,8 @@ function statusOf(error: Error): number | null {
 
 function wordsOf(error: Error): string {
   const inner = error instanceof AggregateError ? error.errors.map(String).join('; ') : error.message;
-  return inner === '' || inner === 'UnknownError' ? error.name : `${error.name}: ${inner}`;
+  if (inner === '' || inner === 'UnknownError') return error.name;
+  return error.name === 'Error' ? inner : `${error.name}: ${inner}`;
 }
 
 const networkNames = new Set(['TimeoutError', 'AbortError', 'NetworkingError']);

@@ -59,7 +59,9 @@ export function createS3Store(name: string, spec: S3Store, host: HostName): Stor
         const procedures = procedure === undefined ? await bucket.folders(above) : [segment(procedure)];
         const sets = await Promise.all(
           procedures.map(async (each) => {
-            const ids = await bucket.folders(`${above}${each}/`);
+            const names = await bucket.folders(`${above}${each}/`);
+            const there = await Promise.all(names.map((id) => bucket.hasAny(`${above}${each}/${id}/`)));
+            const ids = names.filter((_, index) => there[index]);
             return ids.map((id): SetRef => ({ site, procedure: each, id }));
           }),
         );

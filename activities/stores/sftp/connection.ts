@@ -208,7 +208,7 @@ function connectError(spec: SftpStore, error: unknown, other: string | null): Sf
         `authorized_keys of ${user} there`,
       { cause: error },
     );
-  if (/parse privateKey|no passphrase/i.test(message))
+  if (/privateKey|no passphrase/i.test(message))
     return new SftpError(
       `the key of ${referenceText(key)} cannot be used: ${message}. It must be a private key without a passphrase`,
       { cause: error },
