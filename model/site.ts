@@ -155,6 +155,16 @@ interface StoreBase {
   /** true: every host sees the same files. false: each host has its own disk and holds its own artifacts. */
   readonly shared: boolean;
   readonly keeper: HostName;
+  /** Absent: what is stored is not encrypted. */
+  readonly encrypt?: Encryption;
+}
+
+/** With age, https://age-encryption.org */
+export interface Encryption {
+  /** Public keys: whoever has the other half of one can read it. */
+  readonly recipients: readonly [string, ...string[]];
+  /** The other half, on those hosts alone that read sets again: absolute. */
+  readonly identity?: string;
 }
 
 export interface DirectoryStore extends StoreBase {
@@ -273,4 +283,6 @@ export interface BackupStep {
   /** MongoDB: which member of each set is stopped and copied. */
   readonly from: 'primary' | 'secondary';
   readonly to: readonly string[];
+  /** Of several stores: whether the set must be in all of them, or in any. Absent: all. */
+  readonly needs?: 'all' | 'any';
 }

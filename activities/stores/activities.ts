@@ -54,7 +54,8 @@ export function createStoreActivities(context: StoreContext): StoreActivities & 
 /** By the name that the site file gives it. Throws StoreError with the known names. */
 export function openStore(site: Site, host: HostName, name: string): Store {
   const spec = Object.hasOwn(site.stores, name) ? site.stores[name] : undefined;
-  if (spec !== undefined) return createStore(name, spec, host);
+  if (spec !== undefined)
+    return { ...createStore(name, spec, host), ...(spec.encrypt && { encrypt: spec.encrypt }) };
   throw new StoreError(
     `Site ${site.site} has no store ${JSON.stringify(name)} on host ${host}; it has ${Object.keys(site.stores).join(', ')}.`,
   );

@@ -1,5 +1,5 @@
 import type { SetRef } from '../../model/manifest.ts';
-import type { HostName } from '../../model/site.ts';
+import type { Encryption, HostName } from '../../model/site.ts';
 
 /**
  * Where sets go. A kind of store is these few things; publishing, listing, verifying and pruning are made of them and
@@ -13,6 +13,8 @@ export interface Store {
   readonly shared: boolean;
   /** For people: where it is. */
   readonly place: string;
+  /** How archives and their lists are encrypted before they get here; absent: not at all. The store itself does nothing of it. */
+  readonly encrypt?: Encryption;
 
   /** Begins a file; it has no name that counts until it is sealed. An older part of the same owner is dropped. */
   create(set: SetRef, file: string, owner: string): Promise<Part>;

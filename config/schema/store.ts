@@ -5,6 +5,7 @@ import { oneKeyOf, pickOne } from './one-key-of.ts';
 import { reference } from './reference.ts';
 import type { Known } from './reference.ts';
 import { absolutePath } from './scalars.ts';
+import { encryptSchema } from './stores/encrypt.ts';
 import { s3Schema } from './stores/s3.ts';
 import { sftpSchema } from './stores/sftp.ts';
 
@@ -25,6 +26,9 @@ export function storeSchema(known: Known) {
         .describe(
           'Of a directory. true: all hosts see the same files. false: each host has its own disk, with its own artifacts.',
         ),
+      encrypt: encryptSchema()
+        .exactOptional()
+        .describe('Archives and their lists of files are encrypted before they leave the host.'),
       keeper: reference('host', known).describe(
         'The host whose agent publishes, lists, verifies and prunes it.',
       ),
@@ -41,8 +45,8 @@ export function storeSchema(known: Known) {
           message: 'a server is seen by all hosts: leave out "shared"',
         });
     })
-    .transform(({ shared, keeper, ...raw }): Store => {
-      const base = { shared: shared ?? true, keeper };
+    .transform(({ shared, keeper, encrypt, ...raw }): Store => {
+      const base = { shared: shared ?? true, keeper, ...defined({ encrypt }) };
       return pickOne<typeof raw, Store>(raw, {
         directory: (directory) => ({ kind: 'directory', directory, ...base }),
         sftp: (sftp) => ({ kind: 'sftp', ...sftp, ...base }),
