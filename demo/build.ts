@@ -86,7 +86,8 @@ function restartAfterSeconds(soFarMs: number): number {
 }
 
 function storePath(site: Site): string {
-  const directory = site.stores['vault']?.directory;
+  const store = site.stores['vault'];
+  const directory = store?.kind === 'directory' ? store.directory : undefined;
   if (typeof directory !== 'string') throw new Error('the example has no store named vault for all hosts');
   return directory;
 }

@@ -12,6 +12,7 @@ import type {
 } from './ledger.ts';
 import type {
   Artifact,
+  Copies,
   DatabaseRecord,
   Manifest,
   MongodbSetRecord,
@@ -235,6 +236,11 @@ export type CopySource =
 export interface CopyActivities {
   /** A job of the host keyed by id: an attempt attaches to the running one, a finished one gives its recorded result. */
   copy(input: CopyInput): Promise<Artifact>;
+  /**
+   * As `copy`, from one read into several stores; the slowest sets the pace. With `any` a store that fails is left out
+   * and named, while there is another one; with `all` it ends the copy.
+   */
+  copyToStores(input: CopyToStoresInput): Promise<Copies>;
 }
 
 export interface CopyInput {
@@ -246,6 +252,11 @@ export interface CopyInput {
   readonly store: string;
   readonly artifact: string;
   readonly source: CopySource;
+}
+
+export interface CopyToStoresInput extends Omit<CopyInput, 'store'> {
+  readonly stores: readonly string[];
+  readonly needs: 'all' | 'any';
 }
 
 /** Heartbeat details of a running copy. */

@@ -88,6 +88,8 @@ export interface PlanParallel extends PlanStepBase {
 export interface PlanBackup extends PlanStepBase {
   readonly kind: 'backup';
   readonly to: readonly string[];
+  /** Several stores are written from one read, and so many of them must have it. Absent: each is written by itself. */
+  readonly needs?: 'all' | 'any';
   readonly databases: readonly PlanDatabase[];
 }
 
@@ -123,6 +125,13 @@ export function backupsOf(steps: readonly PlanStep[]): readonly PlanBackup[] {
     if (step.kind === 'parallel') return step.branches.flatMap((branch) => backupsOf(branch.steps));
     return step.kind === 'backup' ? [step] : [];
   });
+}
+
+/** Each step that writes to it goes on without it, while there is another store. */
+export function mayBeLeftOut(steps: readonly PlanStep[], store: string): boolean {
+  return backupsOf(steps)
+    .filter(({ to }) => to.includes(store))
+    .every(({ needs }) => needs === 'any');
 }
 
 /** Where artifacts of a store may be made: an election can move the member that is copied to another host. */

@@ -68,7 +68,7 @@ async function checkPlan(
     .map(([name]) => name);
   const groups = await Promise.all([
     Promise.resolve([journalCheck(deps, input)]),
-    ...(stores.length > 0 ? tools.map((tool) => toolCheck(host, tool)) : []),
+    ...toolsFor(site, stores).map((tool) => toolCheck(host, tool)),
     ...services.map((service) =>
       guarded(host, `service ${service}`, () => checkService(site, host, service)),
     ),
@@ -158,6 +158,11 @@ function journalCheck({ journal, host }: PreflightDeps, { workflowId }: Prefligh
     detail: `held by ${claim.procedure} of ${claim.night} (workflow ${claim.workflowId}), ${open} changes not undone`,
     hint: `if that run is gone: coldbackup recover --host ${host}`,
   };
+}
+
+function toolsFor(site: Site, stores: readonly string[]): readonly string[] {
+  if (stores.length === 0) return [];
+  return stores.some((store) => site.stores[store]?.encrypt !== undefined) ? [...tools, 'age'] : tools;
 }
 
 async function toolCheck(host: HostName, tool: string): Promise<readonly Check[]> {

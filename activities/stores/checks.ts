@@ -30,7 +30,9 @@ export async function checkStore(
   const freeBytes = await store.freeBytes();
   const last = await lastSet(store, plan);
   const detail = [
-    `${sizeText(freeBytes)} free in ${store.place}`,
+    freeBytes === null
+      ? `${store.place} takes what is written; how much room there is, it does not say`
+      : `${sizeText(freeBytes)} free in ${store.place}`,
     last === null ? 'no set yet to tell what one takes' : `the last set took ${sizeText(last.sizeBytes)}`,
     ...(copyBytes === null ? [] : [`at most ${sizeText(copyBytes)} to copy from here, before compression`]),
   ].join('; ');
@@ -104,10 +106,11 @@ interface LastSet {
 
 /** The last set is certain; how far other content compresses is not, and some of it may not be copied at all. */
 function roomFor(
-  freeBytes: number,
+  freeBytes: number | null,
   copyBytes: number | null,
   last: LastSet | null,
 ): { readonly verdict: Check['verdict']; readonly neededBytes: number } {
+  if (freeBytes === null) return { verdict: 'go', neededBytes: 0 };
   const toCopy = copyBytes ?? 0;
   if (last === null) {
     const verdict = freeBytes >= toCopy ? 'go' : freeBytes >= toCopy * smallest ? 'warning' : 'no-go';

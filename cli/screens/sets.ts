@@ -77,9 +77,18 @@ export function verificationScreen(verifications: readonly Verification[], paint
   const checked = verifications.reduce((sum, { checkedBytes }) => sum + checkedBytes, 0);
   const artifacts = verifications.reduce((sum, one) => sum + one.artifacts, 0);
   const read = `${count(artifacts, 'artifact')}, ${bytes(checked)} read`;
-  if (problems.length === 0) return `${paint.green('every digest is right')}: ${read}`;
+  const storedOnly = verifications.reduce((sum, one) => sum + (one.storedOnly?.length ?? 0), 0);
+  const notRead =
+    storedOnly === 0
+      ? []
+      : [
+          `${count(storedOnly, 'artifact')} encrypted: checked as stored; what is inside can be read where the identity is`,
+        ];
+  if (problems.length === 0)
+    return [`${paint.green('every digest is right')}: ${read}`, ...notRead].join('\n');
   return [
     paint.red(`${count(problems.length, 'problem')}: ${read}`),
     ...problems.map((one) => `  ${one}`),
+    ...notRead,
   ].join('\n');
 }

@@ -8,6 +8,7 @@ import { bundleWorkflowCode, DefaultLogger, Runtime, Worker, type WorkflowBundle
 import { loadSite, type LoadedSite } from '../../config/load.ts';
 import { resolvePlan } from '../../config/plan.ts';
 import type { AgentActivities, ControlActivities } from '../../model/activities.ts';
+import type { Manifest } from '../../model/manifest.ts';
 import type { Plan } from '../../model/plan.ts';
 import type { Report } from '../../model/progress.ts';
 import { agentQueue, controlQueue } from '../../workflows/messages.ts';
@@ -30,6 +31,7 @@ export interface Night {
   readonly report: Report;
   readonly calls: readonly string[];
   readonly published: readonly string[];
+  readonly manifests: readonly Manifest[];
   readonly differences: readonly string[];
   readonly handle: WorkflowHandle;
 }
@@ -134,8 +136,8 @@ async function runNight(
     });
     started.resolve(handle);
     const report = await env.connection.withAbortSignal(signal, () => reportOf(handle, stage));
-    const { calls, published } = miniature;
-    return { report, calls, published, differences: miniature.differences(), handle };
+    const { calls, published, manifests } = miniature;
+    return { report, calls, published, manifests, differences: miniature.differences(), handle };
   } finally {
     miniature.close();
   }
