@@ -15,6 +15,8 @@ import { agentQueue, controlQueue } from '../../workflows/messages.ts';
 import { startTestServer } from '../support/test-server.ts';
 import { createMiniature, type Miniature } from './miniature.ts';
 
+Runtime.install({ logger: new DefaultLogger('ERROR') });
+
 const stalledAfterMs = 20_000;
 const shutdownMs = 15_000;
 
@@ -37,7 +39,6 @@ export interface Night {
 }
 
 export async function openNights(file: string): Promise<Nights> {
-  Runtime.install({ logger: new DefaultLogger('ERROR') });
   const loaded = await loadSite(file);
   const workflowBundle = await bundleWorkflowCode({
     workflowsPath: fileURLToPath(new URL('../../workflows/index.ts', import.meta.url)),

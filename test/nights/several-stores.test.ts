@@ -6,6 +6,9 @@ import { ApplicationFailure } from '@temporalio/common';
 import { storesLeft } from '../../workflows/copy.ts';
 import { openNights, type Night, type Nights, type Prepare } from './night.ts';
 
+/** Of the example: two shards, the config servers, and three trees of files. */
+const artifactsOfTheNight = 6;
+
 /** The example, with a second store: one read goes to both. */
 const folder = mkdtempSync(join(tmpdir(), 'coldbackup-several-'));
 const opened = new Map<string, Nights>();
@@ -17,7 +20,7 @@ afterAll(async () => {
 async function night(needs: string, prepare: Prepare): Promise<Night> {
   const file = join(folder, `${needs === '' ? 'default' : needs}.yaml`);
   const example = readFileSync('examples/vitam.yaml', 'utf8')
-    .replace('to: [vault]', `to: [vault, offsite]${needs === '' ? '' : `, needs: ${needs}`}`)
+    .replace('to: [vault]', `to: [vault, offsite]${needs === '' ? '' : `\n          needs: ${needs}`}`)
     .replace(
       /^stores:$/m,
       'stores:\n  offsite: { directory: /backup/offsite, shared: true, keeper: mongo-2 }',
@@ -39,9 +42,12 @@ describe('a backup to several stores', () => {
   test('reads each source once, and there is a whole set in each of them', async () => {
     const done = await night('', () => undefined);
     expect(done.report).toMatchObject({ outcome: 'complete', warnings: [] });
-    expect(copies(done)).toEqual(Array.from({ length: 4 }, () => 'copyToStores'));
+    expect(copies(done)).toEqual(Array.from({ length: artifactsOfTheNight }, () => 'copyToStores'));
     expect(setsOf(done)).toEqual(['offsite', 'vault']);
-    expect(done.manifests.map(({ artifacts }) => artifacts.length)).toEqual([4, 4]);
+    expect(done.manifests.map(({ artifacts }) => artifacts.length)).toEqual([
+      artifactsOfTheNight,
+      artifactsOfTheNight,
+    ]);
     for (const { artifacts } of done.manifests)
       expect(new Set(artifacts.map(({ store }) => store)).size).toBe(1);
     expect(done.differences).toEqual([]);
@@ -54,7 +60,7 @@ describe('a backup to several stores', () => {
     expect(done.report.outcome).toBe('complete');
     expect(setsOf(done)).toEqual(['vault']);
     expect(done.manifests).toHaveLength(1);
-    expect(done.manifests[0]?.artifacts).toHaveLength(4);
+    expect(done.manifests[0]?.artifacts).toHaveLength(artifactsOfTheNight);
     const said = 'store offsite gets no set of this run: the store is full';
     expect(done.report.warnings).toEqual([said]);
     expect(done.manifests[0]?.warnings).toEqual([said]);
