@@ -15,6 +15,7 @@ export function placeRules(site: Site): readonly Finding[] {
       [...data, ...stores].flatMap((place) => inScratch(scratch, place)),
     ),
     ...Object.entries(site.stores).flatMap(([name, store]) => keeperWithout(name, store)),
+    ...pairs(Object.entries(site.stores)).flatMap(([a, b]) => sameServer(a, b)),
     ...copyPlaces(site).flatMap((copies) => copiesInside(copies, [...data, ...stores])),
   ]);
 }
@@ -121,6 +122,27 @@ function sharedStore(a: Place, b: Place): readonly Finding[] {
   return a.host === b.host && a.what !== b.what && a.directory === b.directory
     ? [{ path: b.path, message: `${b.directory} on ${b.host} is also the directory of ${a.what}` }]
     : [];
+}
+
+/** Retention of one would remove the sets of the other. */
+function sameServer(
+  [name, store]: readonly [string, Store],
+  [other, another]: readonly [string, Store],
+): readonly Finding[] {
+  const where = serverPlace(store);
+  if (where === null || where !== serverPlace(another)) return [];
+  return [
+    {
+      path: ['stores', other],
+      message: `${where} is also where store ${name} is: each has a place of its own`,
+    },
+  ];
+}
+
+function serverPlace(store: Store): string | null {
+  if (store.kind === 'directory') return null;
+  if (store.kind === 'sftp') return `sftp://${store.host}:${store.port}${store.directory}`;
+  return `${store.endpoint}/${store.bucket}/${store.prefix}`;
 }
 
 function storeInData(store: Place, data: Place): readonly Finding[] {
