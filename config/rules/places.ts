@@ -183,7 +183,7 @@ function contains(outer: string, inner: string): boolean {
   return outer === inner || outer === '/' || inner.startsWith(`${outer}/`);
 }
 
-function pairs(places: readonly Place[]): readonly (readonly [Place, Place])[] {
+function pairs<T>(places: readonly T[]): readonly (readonly [T, T])[] {
   return places.flatMap((a, index) => places.slice(index + 1).map((b) => [a, b] as const));
 }
 
