@@ -72,8 +72,7 @@ function forgive(plan: Plan, all: readonly Check[], checks: readonly Check[]): r
     (store) => isBad(store) && mayBeLeftOut(plan.steps, store) && hasAnother(store),
   );
   return checks.map((check) =>
-    check.verdict === 'no-go' &&
-    out.some((store) => check.subject === `store ${store}` || check.subject === `proofs in ${store}`)
+    check.verdict === 'no-go' && out.some((store) => check.subject === `store ${store}`)
       ? {
           ...check,
           verdict: 'warning',

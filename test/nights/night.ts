@@ -15,8 +15,6 @@ import { agentQueue, controlQueue } from '../../workflows/messages.ts';
 import { startTestServer } from '../support/test-server.ts';
 import { createMiniature, type Miniature } from './miniature.ts';
 
-Runtime.install({ logger: new DefaultLogger('ERROR') });
-
 const stalledAfterMs = 20_000;
 const shutdownMs = 15_000;
 
@@ -39,6 +37,7 @@ export interface Night {
 }
 
 export async function openNights(file: string): Promise<Nights> {
+  Runtime.install({ logger: new DefaultLogger('ERROR') });
   const loaded = await loadSite(file);
   const workflowBundle = await bundleWorkflowCode({
     workflowsPath: fileURLToPath(new URL('../../workflows/index.ts', import.meta.url)),
