@@ -71,9 +71,9 @@ function forgive(plan: Plan, all: readonly Check[], checks: readonly Check[]): r
   const out = Object.keys(plan.stores).filter(
     (store) => isBad(store) && mayBeLeftOut(plan.steps, store) && hasAnother(store),
   );
+  const subjects = out.flatMap((store) => [`store ${store}`, `proofs in ${store}`, `sets in ${store}`]);
   return checks.map((check) =>
-    check.verdict === 'no-go' &&
-    out.some((store) => check.subject === `store ${store}` || check.subject === `proofs in ${store}`)
+    check.verdict === 'no-go' && subjects.includes(check.subject)
       ? {
           ...check,
           verdict: 'warning',
