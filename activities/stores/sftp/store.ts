@@ -104,6 +104,8 @@ export function createSftpStore(name: string, spec: SftpStore, host: HostName): 
 
     lastChangeMs: (set) => using(`look at ${set.id}`, (files) => files.lastChangeMs(pathOf(set))),
 
+    clearParts: (set) => using(`clear ${set.id}`, (files) => files.removeParts(pathOf(set))),
+
     remove: (set) =>
       using(`remove ${set.id}`, async (files) => {
         const folder = pathOf(set);
