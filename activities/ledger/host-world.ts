@@ -4,6 +4,10 @@ import { checkGuard } from '../mongodb/guard.ts';
 import { waitUntilMemberReady } from '../mongodb/readiness.ts';
 import { removeCopy } from '../copies/remove.ts';
 import { snapshotMember } from '../copies/snapshot.ts';
+import { dataRoots } from '../restore/place.ts';
+import { removeStaging } from '../restore/staging.ts';
+import { existing, moveAside, moveBack, observeData } from '../restore/swap.ts';
+import { unpackBeside } from '../restore/unpack.ts';
 import { createDriver } from '../services/drivers.ts';
 import { isDown } from '../services/driver.ts';
 import { waitUntilReady } from '../services/readiness.ts';
@@ -58,6 +62,14 @@ export function createHostWorld(site: Site, host: HostName): World {
     snapshot: {
       make: (change, place, hooks) => snapshotMember(site, change, place, hooks),
       remove: removeCopy,
+    },
+    restore: {
+      observe: (target) => observeData(dataRoots(site, host, target)),
+      unpack: (change, place, hooks) => unpackBeside(site, host, change, place, hooks),
+      remove: removeStaging,
+      moveAside: ({ set, artifact }, place, found) => moveAside(place, found, { set, artifact }),
+      moveBack,
+      aside: existing,
     },
   };
 }

@@ -1,5 +1,5 @@
 import type { HostReport, PreflightActivities, PreflightInput } from '../../model/activities.ts';
-import { backupsOf, copyingHosts, type Plan } from '../../model/plan.ts';
+import { backupsOf, copyingHosts, restoredBy, type Plan } from '../../model/plan.ts';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { chooseCopy, type Choice } from '../copies/choose.ts';
@@ -8,6 +8,7 @@ import { PROTOCOL } from '../ledger/ledger.ts';
 import { openEntries } from '../ledger/records.ts';
 import { checkMongodb } from '../mongodb/checks.ts';
 import { createDriver } from '../services/drivers.ts';
+import { checkRestore } from '../restore/checks.ts';
 import { checkProofs, checkStore } from '../stores/checks.ts';
 import { runCommand } from '../system/command.ts';
 import { createObserveActivity } from './observe.ts';
@@ -82,6 +83,9 @@ async function checkPlan(
         ),
       ),
     checkCopies(deps, plan, stores, copyBy),
+    ...restoredBy(plan.steps).map((step) =>
+      guarded(host, 'restore', () => checkRestore(site, host, step, deps.signal())),
+    ),
     ...stores.map((store) => guarded(host, `proofs in ${store}`, () => checkProofs(site, store, host, plan))),
   ]);
   return { checks: groups.flat(), copyBy };
@@ -99,8 +103,10 @@ async function checkCopies(
   const seen = await Promise.all(
     sources.map(async (source) => ({ source, ...(await checkSource(host, source, { signal: signal() })) })),
   );
+  // What a restore reads must not need room.
+  const written = restoredBy(plan.steps).length > 0 ? [] : stores;
   const rooms = await Promise.all(
-    stores.map((store) => {
+    written.map((store) => {
       const sizes = seen
         .filter(({ source }) => source.stores.includes(store))
         .map(({ totalBytes }) => totalBytes);
