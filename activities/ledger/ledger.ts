@@ -167,10 +167,10 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
     const { ref, id, position, change, notAfter } = request;
     const { claim: held } = journal.state();
     const resource = resourceOf(change);
-    const atClaim = held?.found[resource];
-    if (held === null || atClaim === undefined)
-      throw refuse('UnknownName', `the claim on ${host} does not hold ${resource}`);
+    if (held === null) throw refuse('Fenced', `nothing holds ${host}`);
     const resolved = resolve(site, host, change, { id, claim: held });
+    const atClaim = held.found[resource];
+    if (atClaim === undefined) throw refuse('UnknownName', `the claim on ${host} does not hold ${resource}`);
     const found = await foundBefore(id, change, atClaim);
     const untilMs = Date.parse(notAfter);
     if (
