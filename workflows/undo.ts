@@ -82,7 +82,7 @@ export function nameOf(change: Change): string {
     case 'snapshot-made':
       return `copy ${change.member} on its host (${change.by})`;
     case 'set-unpacked':
-      return `unpack ${change.artifact}`;
+      return `unpack ${change.artifact} for ${change.member ?? change.database}`;
     case 'data-moved-aside':
       return `replace the data of ${change.member ?? change.database}`;
   }

@@ -10,7 +10,7 @@ import { existing, moveAside, moveBack, observeData } from '../restore/swap.ts';
 import { unpackBeside } from '../restore/unpack.ts';
 import { createDriver } from '../services/drivers.ts';
 import { isDown } from '../services/driver.ts';
-import { waitUntilReady } from '../services/readiness.ts';
+import { waitUntilReady, whileUp } from '../services/readiness.ts';
 import type { HostName } from '../../model/site.ts';
 import { refuse } from './refusals.ts';
 import type { World } from './world.ts';
@@ -49,7 +49,9 @@ export function createHostWorld(site: Site, host: HostName): World {
       await driver.start({ also, signal, withinMs: service.readyWithinMs });
       await waitUntilReady(service, driver, { withinMs: service.readyWithinMs, signal });
       for (const { database, member } of membersOf(site, host, name))
-        await waitUntilMemberReady(site, database, member, { withinMs: service.readyWithinMs, signal });
+        await whileUp(driver, signal, (up) =>
+          waitUntilMemberReady(site, database, member, { withinMs: service.readyWithinMs, signal: up }),
+        );
     },
     instanceOf: async (service) => (await createDriver(service).observe()).instance,
     guard: (guard, options) => checkGuard(site, guard, options),

@@ -4,14 +4,15 @@ import type { RestoreTarget, PlanUnpack } from '../../model/plan.ts';
 import type { MongodbSetRecord } from '../../model/manifest.ts';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
-import { isSameRelease } from '../drill/isolated.ts';
+import { isSameRelease, serverVersion } from '../drill/isolated.ts';
 import { describeMember } from '../mongodb/describe.ts';
 import { openStore } from '../stores/activities.ts';
 import { sizeText } from '../stores/checks.ts';
 import { nameOf, showSet } from '../stores/sets.ts';
 import { lookAt } from './files.ts';
 import { dataRoots } from './place.ts';
-import { artifactFor } from './unpack.ts';
+import { mongodOf } from './identity.ts';
+import { artifactFor, memberRecord } from './unpack.ts';
 
 /** Files take whole blocks, and folders some; over the content of the files. */
 const growth = 1.1;
@@ -42,13 +43,11 @@ export async function checkRestore(
               `${name} in ${store.place} ${found === null ? 'is missing' : `has ${found} bytes`}, and the manifest says ${sizeBytes}`,
               'take another set, or another store',
             );
-      const record = manifest.databases
-        .flatMap((one) => (one.engine === 'mongodb' && one.database === target.database ? one.sets : []))
-        .find((one) => one.artifact === target.artifact);
+      const record = memberRecord(manifest, target);
       return [
         artifact,
         ...(await placeRows(dataRoots(site, host, target), row)),
-        ...(record === undefined || target.member === undefined
+        ...(record === null || target.member === undefined
           ? []
           : await memberRows(site, { ...target, member: target.member }, record, row, signal)),
       ];
@@ -144,12 +143,14 @@ async function memberRows(
   row: Row,
   signal: AbortSignal,
 ): Promise<readonly Check[]> {
+  const opener = record.role === 'standalone' ? [] : await openerRows(site, database, record, row, signal);
   const now = await describeMember(site, database, member, { signal }).catch((error: unknown) => {
     signal.throwIfAborted();
     return error instanceof Error ? error.message : String(error);
   });
   if (typeof now === 'string')
     return [
+      ...opener,
       row(
         'warning',
         `it cannot be asked which mongod it is, and the set was written by ${record.version}: ${now}`,
@@ -168,7 +169,38 @@ async function memberRows(
       : [`it is ${setNameOf(now)}, and the set was written by ${setNameOf(record)}`]),
   ];
   if (problems.length > 0) return problems.map((problem) => row('no-go', problem));
-  return [row('go', `mongod ${now.version}, as the set was written by ${record.version}, fcv ${record.fcv}`)];
+  return [
+    ...opener,
+    row('go', `mongod ${now.version}, as the set was written by ${record.version}, fcv ${record.fcv}`),
+  ];
+}
+
+/** Who puts the identity of the copy right. */
+async function openerRows(
+  site: Site,
+  database: string,
+  { version }: MongodbSetRecord,
+  row: Row,
+  signal: AbortSignal,
+): Promise<readonly Check[]> {
+  const mongod = mongodOf(site, database);
+  if (mongod === undefined)
+    return [
+      row(
+        'no-go',
+        'the site file names no mongod to open the copy with before it becomes a member',
+        `add mongod: [/usr/bin/mongod] to ${database}, of version ${releaseOf(version)}`,
+      ),
+    ];
+  const found = await serverVersion(mongod, row('go', '').host, signal);
+  if (isSameRelease(found, version)) return [];
+  return [
+    row(
+      'no-go',
+      `${JSON.stringify(mongod)} is ${found}, and the set was written by ${version}`,
+      `name one of ${releaseOf(version)}`,
+    ),
+  ];
 }
 
 function releaseOf(version: string): string {

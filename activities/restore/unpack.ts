@@ -1,5 +1,5 @@
 import type { Change } from '../../model/ledger.ts';
-import type { Artifact, Manifest } from '../../model/manifest.ts';
+import type { Artifact, Manifest, MongodbSetRecord } from '../../model/manifest.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { unpackArtifact } from '../archive/unpack.ts';
 import { compareFiles } from '../drill/compare-files.ts';
@@ -8,6 +8,7 @@ import { openStore } from '../stores/activities.ts';
 import { artifactsHere, nameOf, showSet } from '../stores/sets.ts';
 import type { Store } from '../stores/store.ts';
 import { runCommand } from '../system/command.ts';
+import { settleIdentity } from './identity.ts';
 import type { RestorePlace } from './place.ts';
 import { makeStaging, writeVerified } from './staging.ts';
 
@@ -26,11 +27,13 @@ export async function unpackBeside(
   host: HostName,
   change: Extract<Change, { kind: 'set-unpacked' }>,
   place: RestorePlace,
-  { signal, onProcess }: UnpackBesideHooks,
+  hooks: UnpackBesideHooks,
 ): Promise<void> {
+  const { signal, onProcess } = hooks;
   const { set, member } = change;
   const store = openStore(site, host, change.store);
-  const artifact = artifactFor(store, await showSet(store, set), change);
+  const manifest = await showSet(store, set);
+  const artifact = artifactFor(store, manifest, change);
   const target = await makeStaging(place);
   const links = member === undefined ? 'into-roots' : 'below-target';
   const { problems, roots } = await unpackArtifact(
@@ -43,6 +46,14 @@ export async function unpackBeside(
     throw refuse(
       'SetDamaged',
       `${nameOf(set)} in ${store.name} cannot be restored on ${host}, and no data was touched: ${wrong.slice(0, 5).join('; ')}`,
+    );
+  const record = memberRecord(manifest, change);
+  if (record !== null && record.role !== 'standalone')
+    await settleIdentity(
+      site,
+      host,
+      { database: change.database, record, place, root: roots[0] ?? '' },
+      hooks,
     );
   // On the disk, before anything is moved for it.
   await runCommand(['sync', '--file-system', place.staging], { signal, onSpawn: onProcess });
@@ -68,6 +79,22 @@ export function artifactFor(
       ? `set ${nameOf(manifest.set)} in ${store.name} has no artifact ${name}`
       : `${name} lies on ${elsewhere.host}, and store ${store.name} is not shared: ${store.host} does not see it`,
   );
+}
+
+/** Of the copy that a member gets; null: of a tree of files. */
+export function memberRecord(
+  { databases }: Manifest,
+  {
+    database,
+    member,
+    artifact,
+  }: { readonly database: string; readonly member?: string; readonly artifact: string },
+): MongodbSetRecord | null {
+  if (member === undefined) return null;
+  const sets = databases.flatMap((one) =>
+    one.engine === 'mongodb' && one.database === database ? one.sets : [],
+  );
+  return sets.find((one) => one.artifact === artifact) ?? null;
 }
 
 /** A tree of files lies at the paths of the site file; a member's data may have lain elsewhere, on another host. */

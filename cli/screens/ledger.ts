@@ -18,7 +18,7 @@ export function changeName({ change }: Pick<Entry, 'change'>): string {
     case 'snapshot-made':
       return `copy of ${change.member}`;
     case 'set-unpacked':
-      return `${change.artifact} of ${change.set.id}`;
+      return `${change.set.id} for ${change.member ?? change.database}`;
     case 'data-moved-aside':
       return `data of ${change.member ?? change.database}`;
   }

@@ -1,5 +1,5 @@
 import { ApplicationFailure } from '@temporalio/common';
-import { CancellationScope } from '@temporalio/workflow';
+import { CancellationScope, isCancellation } from '@temporalio/workflow';
 import type { PlanReplace, PlanRestored } from '../../model/plan.ts';
 import type { RestoreReport } from '../../model/progress.ts';
 import { agent } from '../agents.ts';
@@ -36,7 +36,7 @@ export async function replace(run: Run, step: PlanReplace): Promise<StepResult> 
   const problems = await compareAll(run, step);
   if (problems.length > 0)
     throw ApplicationFailure.nonRetryable(
-      `restored, and not what it was at the backup: ${problems.slice(0, 5).join('; ')}`,
+      `restored, and not known to be what it was at the backup: ${problems.slice(0, 5).join('; ')}`,
       'RestoreDiffers',
     );
   return { outcome: 'done' };
@@ -152,7 +152,10 @@ async function compareOne(run: Run, { database, members, fingerprint }: PlanRest
       return { database, text: `fingerprint passed, asked of ${member.name}`, problems };
     return { database, text: `differs: ${problems.join('; ')}`, problems };
   } catch (error) {
-    return notCompared(messageOf(error));
+    if (isCancellation(error)) throw error;
+    // One that was ready and does not answer now is nothing to call a success.
+    const text = `${database} could not be asked: ${messageOf(error)}`;
+    return { database, text, problems: [text] };
   }
 }
 
