@@ -116,6 +116,8 @@ export interface Entry {
   readonly intentAt: Instant;
   /** null: the intent is recorded, the end is not. */
   readonly endedAt: Instant | null;
+  /** Of data: what was put in its place stays there. */
+  readonly committed?: true;
 }
 
 export interface UndoResult {

@@ -392,14 +392,9 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
   function openIn(scope: string): readonly Entry[] {
     return openEntries(journal.state())
       .filter(({ position }) => inScope(position, scope))
-      .map(({ id, host: on, position, change, found, intentAt, endedAt }) => ({
-        id,
-        host: on,
-        position,
-        change,
-        found,
-        intentAt,
-        endedAt,
+      .map(({ id, host: on, position, change, found, intentAt, endedAt, committedAt }) => ({
+        ...{ id, host: on, position, change, found, intentAt, endedAt },
+        ...(committedAt !== null && { committed: true }),
       }));
   }
 

@@ -89,7 +89,7 @@ export interface Claim {
   readonly at: Instant;
 }
 
-export interface EntryState extends Entry {
+export interface EntryState extends Omit<Entry, 'committed'> {
   /** As it was resolved when it was stopped: undone the same way whatever the site file says by then. */
   readonly service: Service | null;
   /** As it was resolved when the snapshot was begun: what undo removes, whatever the site file says by then. */

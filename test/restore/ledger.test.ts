@@ -55,6 +55,7 @@ describe('a restore in the journal of its host', () => {
     await host.ledger.commit({ ref, scope: '3' });
     host = host.restart();
     await host.ledger.commit({ ref, scope: '3' });
+    expect(await host.ledger.sealScope({ ref, scope: '3' })).toMatchObject([{ committed: true }]);
     const { did } = await host.ledger.undoChange({ ref, id: '3/2/db@one' });
     expect(did).toMatch(/^the restored data stays; what was there before is in \/data\/db\.before-/);
     await host.ledger.undoChange({ ref, id: '0/db@one' });
