@@ -60,8 +60,12 @@ function infoOf({ site, digest, file }: LoadedSite): SiteInfo {
   };
 }
 
-function storeInfoOf(site: Site, { keeper, shared, directory }: Store): StoreInfo {
-  const hosts = typeof directory === 'string' ? site.hosts : Object.keys(directory);
+function storeInfoOf(site: Site, store: Store): StoreInfo {
+  const { keeper, shared } = store;
+  const hosts =
+    store.kind === 'directory' && typeof store.directory !== 'string'
+      ? Object.keys(store.directory)
+      : site.hosts;
   return { keeper, shared, others: shared ? [] : hosts.filter((host) => host !== keeper) };
 }
 

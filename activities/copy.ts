@@ -1,7 +1,8 @@
-import type { CopyActivities, CopyInput, CopyProgress } from '../model/activities.ts';
-import type { Artifact } from '../model/manifest.ts';
+import type { CopyActivities, CopyInput, CopyProgress, CopySource } from '../model/activities.ts';
+import type { Artifact, Copies } from '../model/manifest.ts';
 import type { HostName, Site } from '../model/site.ts';
-import { copyArtifact } from './archive/copy-artifact.ts';
+import { copyArtifact, copyToStores } from './archive/copy-artifact.ts';
+import type { ArtifactCopy } from './archive/copy-artifact.ts';
 import type { CopyPlace } from './copies/place.ts';
 import type { Journal } from './ledger/journal.ts';
 import type { JobContext, Jobs } from './ledger/jobs.ts';
@@ -33,51 +34,58 @@ export function createCopyActivities({
 
   return {
     async copy(input) {
-      const { claim, epoch } = journal.state();
-      if (claim?.journal !== input.ref.journal || epoch !== input.ref.epoch)
-        throw refuse(
-          'Fenced',
-          `journal ${input.ref.journal} epoch ${input.ref.epoch} no longer holds ${host}`,
-        );
+      mustHold(input);
       listeners.set(input.id, listen());
-      return jobs.run(input.id, input.position, (job) => copySource(input, job), signal());
+      const work = (job: JobContext): Promise<Artifact> =>
+        withSource(input, job, (what) =>
+          copyArtifact({ ...what, site, host, input, attempt: job.attempt, hooks: hooksOf(input, job) }),
+        );
+      return jobs.run(input.id, input.position, work, signal());
+    },
+    async copyToStores(input) {
+      mustHold(input);
+      listeners.set(input.id, listen());
+      const { stores, needs } = input;
+      const work = (job: JobContext): Promise<Copies> =>
+        withSource(input, job, (what) =>
+          copyToStores(
+            { ...what, site, host, input, attempt: job.attempt, hooks: hooksOf(input, job) },
+            stores,
+            needs,
+          ),
+        );
+      return jobs.run(input.id, input.position, work, signal());
     },
   };
 
-  async function copySource(input: CopyInput, job: JobContext): Promise<Artifact> {
-    const { source } = input;
-    const hooks = hooksOf(input, job);
+  function mustHold({ ref }: Pick<CopyInput, 'ref'>): void {
+    const { claim, epoch } = journal.state();
+    if (claim?.journal === ref.journal && epoch === ref.epoch) return;
+    throw refuse('Fenced', `journal ${ref.journal} epoch ${ref.epoch} no longer holds ${host}`);
+  }
+
+  /** What is copied, as this host's own site file and journal have it; a member at rest before and after. */
+  async function withSource<T>(
+    { source }: { readonly source: CopySource },
+    job: JobContext,
+    work: (what: Pick<ArtifactCopy, 'roots' | 'at' | 'exclude'>) => Promise<T>,
+  ): Promise<T> {
     if (source.kind === 'files') {
       const engine = site.databases[source.database]?.engine;
       if (engine?.kind !== 'files' || engine.host !== host)
         throw refuse('UnknownName', `${host} has no file tree named "${source.database}" in its site file`);
-      return copyArtifact({
-        site,
-        host,
-        input,
-        attempt: job.attempt,
-        roots: engine.roots,
-        exclude: engine.exclude,
-        hooks,
-      });
+      return work({ roots: engine.roots, exclude: engine.exclude });
     }
     if (source.kind === 'snapshot') {
       const place = snapshotOf(source);
-      return copyArtifact({
-        ...{ site, host, input, attempt: job.attempt, hooks },
-        ...{ roots: [place.root], at: place.path, exclude: copyExcludes() },
-      });
+      return work({ roots: [place.root], at: place.path, exclude: copyExcludes() });
     }
     const { data } = memberOf(site, source.database, source.member);
     const cold = await assertColdCopyable(site, source.database, source.member, { signal: job.signal });
     try {
-      const artifact = await copyArtifact({
-        ...{ site, host, input, attempt: job.attempt, hooks },
-        roots: [data],
-        exclude: copyExcludes(),
-      });
+      const result = await work({ roots: [data], exclude: copyExcludes() });
       await assertStillCold(cold);
-      return artifact;
+      return result;
     } finally {
       await cold.release();
     }
@@ -98,7 +106,10 @@ export function createCopyActivities({
     return place;
   }
 
-  function hooksOf({ id, artifact }: CopyInput, { signal: ended, onProcess }: JobContext) {
+  function hooksOf(
+    { id, artifact }: Pick<CopyInput, 'id' | 'artifact'>,
+    { signal: ended, onProcess }: JobContext,
+  ) {
     const startedMs = Date.now();
     return {
       signal: ended,

@@ -89,11 +89,12 @@ async function copyOnce(tree: string, directory: string, id: string): Promise<vo
   );
   const set = { site: 'bench', procedure: 'archive', id };
   const startedAt = performance.now();
-  const { sizeBytes, contentBytes } = await copyTree(
-    { host, roots: [tree], exclude: [], store, set, artifact: 'tree.tar.zst', owner: '1-bench' },
+  const { copied } = await copyTree(
+    { host, roots: [tree], exclude: [], stores: [store], set, artifact: 'tree.tar.zst', owner: '1-bench' },
     { signal: new AbortController().signal, onProcess: () => undefined, onProgress: () => undefined },
   );
   const ms = performance.now() - startedAt;
+  const { sizeBytes = 0, contentBytes = 0 } = copied[0] ?? {};
   const figures: CopyFigures = {
     ms,
     peakRssMb: process.resourceUsage().maxRSS / 1024,

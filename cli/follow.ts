@@ -70,13 +70,14 @@ const viewers: Readonly<Record<View, () => Viewer>> = {
 
 function onChange(show: (before: Progress | null, watched: Watched) => void): Viewer {
   let before: Progress | null = null;
-  let trouble: string | null = null;
+  let unanswered = 0;
   return {
     seen: (watched) => {
       show(before, watched);
       before = watched.progress;
-      if (watched.trouble !== null && watched.trouble !== trouble) tell(watched.trouble);
-      trouble = watched.trouble;
+      unanswered = watched.trouble === null ? 0 : unanswered + 1;
+      // One answer that came late is no news: a busy machine has them.
+      if (watched.trouble !== null && unanswered === 2) tell(watched.trouble);
     },
     end: () => undefined,
   };

@@ -1,6 +1,7 @@
 import type { Manifest, Proof, SetSummary, Verification } from '../model/manifest.ts';
 import type { Plan } from '../model/plan.ts';
 import type { Progress, Report } from '../model/progress.ts';
+import type { Scheduled } from '../model/schedule.ts';
 import type { Site } from '../model/site.ts';
 import type { HostAnswer, LedgerAnswer, PlanAnswer, PruneAnswer } from '../workflows/inspect.ts';
 import type { Drill, DrillInput } from '../workflows/drill.ts';
@@ -27,6 +28,11 @@ import { lookAt, planOfRun, progressOf, watchRun, type Watched, type WatchOption
 
 /** `upBy`: by when all must be up, for a run outside its window. `again`: once more in the same night. */
 export type StartOptions = Omit<ProcedureInput, 'site' | 'procedure'>;
+
+/** Which of a procedure's schedules: its nights, unless told. */
+export interface OfSchedule {
+  readonly of?: Scheduled;
+}
 
 /**
  * What the command line does, for scripts. Runs are named by site and procedure; the procedure may be left out while one
@@ -129,18 +135,30 @@ export class ColdbackupClient {
   }
 
   /** @throws NoSuchScheduleError, RefusedError */
-  pauseSchedule(site: string, procedure: string, decision: Pick<Decision, 'by' | 'why'>): Promise<void> {
-    return pauseSchedule(this.#link, { site, procedure }, decision);
+  pauseSchedule(
+    site: string,
+    procedure: string,
+    { of: what = 'nights', ...decision }: Pick<Decision, 'by' | 'why'> & OfSchedule,
+  ): Promise<void> {
+    return pauseSchedule(this.#link, { site, procedure, what }, decision);
   }
 
   /** @throws NoSuchScheduleError, RefusedError */
-  resumeSchedule(site: string, procedure: string, decision: Pick<Decision, 'by'>): Promise<void> {
-    return resumeSchedule(this.#link, { site, procedure }, decision);
+  resumeSchedule(
+    site: string,
+    procedure: string,
+    { of: what = 'nights', ...decision }: Pick<Decision, 'by'> & OfSchedule,
+  ): Promise<void> {
+    return resumeSchedule(this.#link, { site, procedure, what }, decision);
   }
 
   /** Starts tonight's run as the schedule would. @throws NoSuchScheduleError, RefusedError, AlreadyRunningError */
-  triggerSchedule(site: string, procedure: string): Promise<RunRef> {
-    return triggerSchedule(this.#link, { site, procedure });
+  triggerSchedule(
+    site: string,
+    procedure: string,
+    { of: what = 'nights' }: OfSchedule = {},
+  ): Promise<RunRef> {
+    return triggerSchedule(this.#link, { site, procedure, what });
   }
 
   /** The resolved plan and its go/no-go table. @throws QuestionError for unknown names, or a run outside its window. */

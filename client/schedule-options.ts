@@ -4,28 +4,40 @@ import {
   type LooseRange,
   type Month,
   type ScheduleOptions,
+  type ScheduleOptionsAction,
 } from '@temporalio/client';
-import { always, ranges, type CalendarTimes, type WantedSchedule } from '../model/schedule.ts';
+import {
+  always,
+  ranges,
+  type CalendarTimes,
+  type Scheduled,
+  type WantedSchedule,
+} from '../model/schedule.ts';
+import type { DrillInput } from '../workflows/drill.ts';
+import type { VerifyInput } from '../workflows/verify.ts';
 import { controlQueue, type ProcedureInput } from '../workflows/messages.ts';
 import { detailsOf, workflowIdOf } from './start.ts';
 
 /** Says whose a schedule is; beside the id, so that one made by hand under such an id is never touched. */
 export const scheduleMemo = 'coldbackup';
 
-export function scheduleIdOf({ site, procedure }: Named): string {
-  return `${controlQueue}/${site}/${procedure}`;
+export function scheduleIdOf({ site, procedure, what = 'nights' }: Named): string {
+  return `${controlQueue}/${site}/${procedure}${what === 'nights' ? '' : `/${what}`}`;
 }
 
-export type Named = Pick<ProcedureInput, 'site' | 'procedure'>;
+export type Named = Pick<ProcedureInput, 'site' | 'procedure'> & {
+  /** Absent: its nights. */
+  readonly what?: Scheduled;
+};
 export type Options = Required<Pick<ScheduleOptions, 'scheduleId' | 'spec' | 'action' | 'policies' | 'memo'>>;
 
 /** What a site file says, as Temporal takes it. */
 export function optionsOf(wanted: WantedSchedule): Options {
-  const { site, procedure } = wanted;
-  const input: ProcedureInput = { site, procedure };
+  const { site, procedure, what } = wanted;
+  const named: Named = { site, procedure, ...(what !== 'nights' && { what }) };
   return {
     scheduleId: scheduleIdOf(wanted),
-    memo: { [scheduleMemo]: input },
+    memo: { [scheduleMemo]: named },
     spec: {
       timezone: wanted.timezone,
       calendars: wanted.on.map(toCalendar),
@@ -33,20 +45,32 @@ export function optionsOf(wanted: WantedSchedule): Options {
       // Every so many seconds since 1970: once at the instant, and next as many years later.
       intervals: wanted.once.map((instant) => ({ every: Date.parse(instant) })),
     },
-    action: {
-      type: 'startWorkflow',
-      workflowType: 'procedure',
-      workflowId: workflowIdOf(input),
-      taskQueue: controlQueue,
-      args: [input],
-      staticSummary: `${site} ${procedure}`,
-      staticDetails: detailsOf(input),
-    },
+    action: { type: 'startWorkflow', taskQueue: controlQueue, ...workflowOf(wanted) },
     policies: {
       overlap: ScheduleOverlapPolicy.SKIP,
       catchupWindow: wanted.catchUpMs,
       pauseOnFailure: wanted.pauseOnFailure,
     },
+  };
+}
+
+type StartedWorkflow = Pick<
+  ScheduleOptionsAction,
+  'workflowType' | 'workflowId' | 'args' | 'staticSummary' | 'staticDetails'
+>;
+
+function workflowOf(wanted: WantedSchedule): StartedWorkflow {
+  const { site, procedure, what, everyDays = 0 } = wanted;
+  const input: ProcedureInput = { site, procedure };
+  if (what === 'nights')
+    return {
+      ...{ workflowType: 'procedure', workflowId: workflowIdOf(input), args: [input] },
+      ...{ staticSummary: `${site} ${procedure}`, staticDetails: detailsOf(input) },
+    };
+  const care: DrillInput | VerifyInput = what === 'drill' ? input : { site, procedure, everyDays };
+  return {
+    ...{ workflowType: what, workflowId: `${controlQueue}/ask/${what}/${site}/${procedure}`, args: [care] },
+    staticSummary: `${site} ${procedure}: ${what}`,
   };
 }
 

@@ -1,7 +1,7 @@
 import { ScheduleNotFoundError, ScheduleOverlapPolicy, type ScheduleDescription } from '@temporalio/client';
 import type { Instant } from '../model/plan.ts';
 import { NoSuchScheduleError, RefusedError, UnreachableError } from './errors.ts';
-import { answerWithinMs, soon, type Link } from './link.ts';
+import { answerWithinMs, assertServed, soon, type Link } from './link.ts';
 import type { RunRef } from './reports.ts';
 import { digestOfFacts, factsOf } from './schedule-facts.ts';
 import { scheduleIdOf, scheduleMemo, type Named } from './schedule-options.ts';
@@ -58,13 +58,15 @@ export async function resumeSchedule(
 }
 
 /**
- * Starts tonight's run as the schedule would, also while it is paused.
+ * Starts tonight's run as the schedule would, also while it is paused; a drill, or reading sets again, at any time.
  * @throws RefusedError outside the window: such a run would not know by when everything must be up.
  */
 export async function triggerSchedule(link: Link, named: Named): Promise<RunRef> {
   const described = await mustBeThere(link, named);
-  await assertFree(link, named);
-  await assertInWindow(link, named, described);
+  if (named.what === undefined || named.what === 'nights') {
+    await assertFree(link, named);
+    await assertInWindow(link, named, described);
+  } else await assertServed(link);
   const before = new Set(
     described.info.recentActions.map(({ action }) => action.workflow.firstExecutionRunId),
   );
@@ -153,8 +155,9 @@ export async function ourSchedules(link: Link): Promise<readonly Named[]> {
 export function ownerOf(id: string, memo: Record<string, unknown> | undefined): Named | null {
   const named = memo?.[scheduleMemo] as Partial<Named> | undefined;
   if (typeof named?.site !== 'string' || typeof named.procedure !== 'string') return null;
-  const { site, procedure } = named;
-  return scheduleIdOf({ site, procedure }) === id ? { site, procedure } : null;
+  const { site, procedure, what } = named;
+  const owner: Named = { site, procedure, ...(what !== undefined && { what }) };
+  return scheduleIdOf(owner) === id ? owner : null;
 }
 
 /** Whether somebody else than `apply` changed it since. */
@@ -200,6 +203,7 @@ async function mustBeThere(link: Link, named: Named): Promise<ScheduleDescriptio
   );
 }
 
-export function nameOf({ site, procedure }: Named): string {
-  return `${site}/${procedure}`;
+/** `vitam/nightly`, `vitam/nightly/drill` */
+export function nameOf({ site, procedure, what = 'nights' }: Named): string {
+  return [site, procedure, ...(what === 'nights' ? [] : [what])].join('/');
 }

@@ -223,6 +223,7 @@ function toPlanBackup({ site }: Context, step: BackupStep, id: string): Omit<Pla
     id,
     label: `${step.method} backup of ${step.databases.join(', ')} to ${step.to.join(', ')}`,
     to: step.to,
+    ...(step.to.length > 1 && { needs: step.needs ?? 'all' }),
     databases: step.databases.map((database) => toPlanDatabase(site, database, step.from)),
   };
 }

@@ -14,7 +14,7 @@ import type { Output } from './output.ts';
 import { program } from './programs.ts';
 import { servicectl } from './services/supervised.ts';
 import { demoSite } from './site.ts';
-import { defineVitam, fillOffer, startVitam, stoppedService, type Vitam } from './vitam.ts';
+import { defineVitam, fillTrees, startVitam, stoppedService, type Vitam } from './vitam.ts';
 
 /** Everything of the example, running. */
 export interface Built {
@@ -35,8 +35,8 @@ export async function build(
   const { places, cleanup } = machine;
   const beganAt = Date.now();
   const [cluster, temporal] = await out.during(
-    'MongoDB 7: 2 shards of 3, 3 config servers, 1 mongos; Temporal; the offer’s files',
-    () => Promise.all([startCluster(places, site), startTemporal(machine), fillOffer(places, site)]),
+    'MongoDB 7: 2 shards of 3, 3 config servers, 1 mongos; Temporal; the trees of files',
+    () => Promise.all([startCluster(places, site), startTemporal(machine), fillTrees(places, site)]),
   );
   out.line(`Temporal on ${temporal.address}, its UI: ${temporal.uiUrl ?? ''}`);
 
@@ -82,11 +82,12 @@ async function startTemporal({ places, cleanup }: Machine): Promise<DevServer> {
  * known before, as the example wants it.
  */
 function restartAfterSeconds(soFarMs: number): number {
-  return Math.round(30 + (1.15 * soFarMs) / 1000);
+  return Math.round(20 + (1.1 * soFarMs) / 1000);
 }
 
 function storePath(site: Site): string {
-  const directory = site.stores['vault']?.directory;
+  const store = site.stores['vault'];
+  const directory = store?.kind === 'directory' ? store.directory : undefined;
   if (typeof directory !== 'string') throw new Error('the example has no store named vault for all hosts');
   return directory;
 }

@@ -10,6 +10,8 @@ import { killUnit } from './services/supervised.ts';
 export interface Machine {
   readonly places: Places;
   readonly cleanup: Cleanup;
+  /** Ends the services and the servers of databases; what they wrote stays. */
+  readonly endUnits: () => Promise<void>;
   /** Ends every process, by its id, and removes the folder. */
   readonly end: () => Promise<void>;
 }
@@ -28,8 +30,9 @@ export async function createMachine(hosts: readonly string[]): Promise<Machine> 
   cleanup.add(() => rmSync(root, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }));
   const release = await holdLock(places.aliveLock);
   cleanup.add(release);
-  cleanup.add(() => killUnits(places, hosts));
-  return { places, cleanup, end: cleanup.run };
+  const endUnits = () => killUnits(places, hosts);
+  cleanup.add(endUnits);
+  return { places, cleanup, endUnits, end: cleanup.run };
 }
 
 async function holdLock(file: string): Promise<() => Promise<void>> {

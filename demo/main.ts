@@ -18,10 +18,11 @@ const machine = await createMachine(site.hosts);
 // Whatever still waits for something that is gone must not hold this process.
 process.exit(await untilInterrupted((interrupted) => demo(machine, interrupted), machine.end, out.line));
 
-async function demo({ places, ...rest }: Machine, interrupted: AbortSignal): Promise<number> {
+async function demo(machine: Machine, interrupted: AbortSignal): Promise<number> {
+  const { places } = machine;
   out.phase('A miniature of the site, below one folder');
   out.line(`${places.root}: hosts ${site.hosts.join(', ')}, each with its own folders, and a shared disk`);
-  const built = await build({ places, ...rest }, out, { site, file });
+  const built = await build(machine, out, { site, file });
   const { cluster, vitam, clock, temporal, coldbackup } = built;
   const { address, uiUrl = '' } = temporal;
 
@@ -33,7 +34,8 @@ async function demo({ places, ...rest }: Machine, interrupted: AbortSignal): Pro
   const report = await runNight(out, { coldbackup, address, places, interrupted });
 
   out.phase('The proof, by looking');
-  const good = await prove(out, { places, site, cluster, vitam, before, report, coldbackup, address });
+  const facts = { places, site, cluster, vitam, before, report, coldbackup, address };
+  const good = await prove(out, facts, options.keep ? () => Promise.resolve() : machine.endUnits);
   out.phase(good ? 'All of it is as it should be' : 'NOT all of it is as it should be');
   if (!options.keep) {
     out.line(`Temporal’s UI was on ${uiUrl}; npm run demo -- --keep leaves everything running`);

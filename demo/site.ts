@@ -43,11 +43,11 @@ export function demoSite(example: string, here: Miniature): string {
     node(document, [here.countWorkflows, here.onHost(counter, workflowFolder)]),
   );
   replaceMembers(document, here);
-  const offer = ['databases', 'offer-files', 'files'];
-  document.setIn(
-    [...offer, 'roots', 0],
-    here.onHost(text(document, [...offer, 'host']), text(document, [...offer, 'roots', 0])),
-  );
+  for (const database of keys(document, ['databases'])) {
+    const files = ['databases', database, 'files'];
+    if (document.hasIn(files))
+      replacePath(document, [...files, 'roots', 0], text(document, [...files, 'host']), here);
+  }
   const store = text(document, ['stores', 'vault', 'directory']);
   document.setIn(
     ['stores', 'vault', 'directory'],

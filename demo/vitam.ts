@@ -23,8 +23,12 @@ export interface Vitam {
 /** Not running when the night begins: it must be found so, and left so. */
 export const stoppedService = 'access-external';
 
-const objects = 120;
-const objectBytes = 256 * 1024;
+/** What is in the trees of files before the night. */
+const archives: Readonly<Record<string, { readonly files: number; readonly sizeBytes: number }>> = {
+  'offer-files': { files: 120, sizeBytes: 256 * 1024 },
+  'elasticsearch-data': { files: 20, sizeBytes: 256 * 1024 },
+  configuration: { files: 12, sizeBytes: 4 * 1024 },
+};
 
 /** Defines every service of the example that is not a server of the cluster; starts nothing. */
 export async function defineVitam(places: Places, site: Site, cluster: DemoCluster): Promise<Vitam> {
@@ -48,7 +52,7 @@ export async function defineVitam(places: Places, site: Site, cluster: DemoClust
           collection: collections[index % collections.length] ?? '',
         },
       }),
-      ...(name === 'storage-default-offer' && { offer: offerFolder(places, site) }),
+      ...treeOf(places, site, name),
       ...(name === 'processing' && {
         workflows: {
           folder: places.onHost(host, workflowFolder),
@@ -67,17 +71,23 @@ export async function defineVitam(places: Places, site: Site, cluster: DemoClust
   return { units: new Map(units), job, portOf };
 }
 
-/** The file tree as it is before the offer's service runs: names that a backup must cope with among them. */
-export async function fillOffer(places: Places, site: Site): Promise<number> {
-  const offer = offerFolder(places, site);
-  const list = join(places.acknowledged, 'archive-offer.sha256');
-  for (let n = 0; n < objects; n += 1) {
-    const folder = ['binaries', 'rapports d’ingest', '-dash'][n % 3] ?? '';
-    await addObject(offer, join(folder, `${n % 10}`, `object ${n}.bin`), objectBytes, list);
+/** The trees of files as they are before a service runs: names that a backup must cope with among them. */
+export async function fillTrees(places: Places, site: Site): Promise<void> {
+  for (const { database, folder } of trees(places, site)) {
+    const list = archiveList(places, database);
+    const { files = 0, sizeBytes = 0 } = archives[database] ?? {};
+    for (let n = 0; n < files; n += 1) {
+      const name = ['binaries', 'rapports d’ingest', '-dash'][n % 3] ?? '';
+      await addObject(folder, join(name, `${n % 10}`, `object ${n}.bin`), sizeBytes, list);
+    }
+    // Half received when the service stops: the example leaves the offer's tmp/ out of the copy.
+    if (database === 'offer-files') writeFileSync(join(folder, 'tmp', 'half-received'), 'x'.repeat(1000));
   }
-  // Half received when the service stops: the example leaves tmp/ out of the copy.
-  writeFileSync(join(offer, 'tmp', 'half-received'), 'x'.repeat(1000));
-  return objects;
+}
+
+/** The digests of what was in a tree before a service wrote there. */
+export function archiveList(places: Places, database: string): string {
+  return join(places.acknowledged, `archive-${database}.sha256`);
 }
 
 /** Starts every service but the one that is stopped, and waits until each answers. */
@@ -95,10 +105,24 @@ export async function startVitam(site: Site, { units, portOf }: Vitam): Promise<
   );
 }
 
-export function offerFolder(places: Places, site: Site): string {
-  const engine = site.databases['offer-files']?.engine;
-  if (engine?.kind !== 'files') throw new Error('the example has no file tree named offer-files');
-  return places.onHost(engine.host, engine.roots[0]);
+export interface Tree {
+  readonly database: string;
+  readonly folder: string;
+  /** The services that write there. */
+  readonly usedBy: readonly string[];
+}
+
+export function trees(places: Places, site: Site): readonly Tree[] {
+  return Object.entries(site.databases).flatMap(([database, { engine, usedBy }]) =>
+    engine.kind === 'files'
+      ? [{ database, usedBy, folder: places.onHost(engine.host, engine.roots[0]) }]
+      : [],
+  );
+}
+
+function treeOf(places: Places, site: Site, service: string): Pick<ServiceSettings, 'tree'> {
+  const tree = trees(places, site).find(({ usedBy }) => usedBy.includes(service));
+  return tree === undefined ? {} : { tree: tree.folder };
 }
 
 function define(places: Places, folder: string, program: string, settings: object): Unit {

@@ -12,6 +12,7 @@ import type {
 } from './ledger.ts';
 import type {
   Artifact,
+  Copies,
   DatabaseRecord,
   Manifest,
   MongodbSetRecord,
@@ -20,6 +21,7 @@ import type {
   SetRef,
   SetSummary,
   Verification,
+  VerificationRecord,
 } from './manifest.ts';
 import type { Instant, Plan } from './plan.ts';
 import type { Check, Report } from './progress.ts';
@@ -254,6 +256,11 @@ export type CopySource =
 export interface CopyActivities {
   /** A job of the host keyed by id: an attempt attaches to the running one, a finished one gives its recorded result. */
   copy(input: CopyInput): Promise<Artifact>;
+  /**
+   * As `copy`, from one read into several stores; the slowest sets the pace. With `any` a store that fails is left out
+   * and named, while there is another one; with `all` it ends the copy.
+   */
+  copyToStores(input: CopyToStoresInput): Promise<Copies>;
 }
 
 export interface CopyInput {
@@ -265,6 +272,11 @@ export interface CopyInput {
   readonly store: string;
   readonly artifact: string;
   readonly source: CopySource;
+}
+
+export interface CopyToStoresInput extends Omit<CopyInput, 'store'> {
+  readonly stores: readonly string[];
+  readonly needs: 'all' | 'any';
 }
 
 /** Heartbeat details of a running copy. */
@@ -323,6 +335,13 @@ export interface StoreActivities {
     readonly store: string;
     readonly set: SetRef;
     readonly pin: Pin | null;
+  }): Promise<void>;
+  /** On the keeper: what all hosts together found when they read the set again. */
+  recordVerification(input: {
+    readonly site: string;
+    readonly store: string;
+    readonly set: SetRef;
+    readonly record: VerificationRecord;
   }): Promise<void>;
 }
 

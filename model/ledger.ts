@@ -117,7 +117,7 @@ export interface Entry {
   /** null: the intent is recorded, the end is not. */
   readonly endedAt: Instant | null;
   /** Of data: what was put in its place stays there. */
-  readonly committed?: true;
+  readonly committed?: boolean;
 }
 
 export interface UndoResult {

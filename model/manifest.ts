@@ -26,10 +26,23 @@ export interface Artifact {
   readonly files: number;
   /** Beside the artifact: one line a file in the form of sha256sum. */
   readonly fileList: { readonly name: string; readonly sha256: string; readonly sizeBytes: number };
+  /** Archive and list, to these public keys: sizes and digests are of what is stored. Absent: they are not encrypted. */
+  readonly encrypted?: { readonly age: readonly string[] };
   readonly startedAt: Instant;
   readonly endedAt: Instant;
   /** Sockets, FIFOs, devices and excluded paths: listed, never opened. */
   readonly leftOut: readonly string[];
+}
+
+/** What became of one read that goes to several stores. */
+export interface Copies {
+  readonly artifacts: readonly Artifact[];
+  readonly failed: readonly StoreFailure[];
+}
+
+export interface StoreFailure {
+  readonly store: string;
+  readonly why: string;
 }
 
 /** What is in a set; published last. No manifest, no set. */
@@ -110,6 +123,16 @@ export interface SetSummary {
   readonly pinned?: string;
   /** Of its newest drill; absent: none, or an older agent. */
   readonly proof?: { readonly at: Instant; readonly passed: boolean };
+  /** When it was read again last; absent: never, or an older agent. */
+  readonly verified?: { readonly at: Instant; readonly passed: boolean };
+}
+
+/** What was found when a set was read again, by all hosts together. Beside the manifest: the newest alone. */
+export interface VerificationRecord {
+  readonly at: Instant;
+  readonly checkedBytes: number;
+  /** Empty: every digest is right. */
+  readonly problems: readonly string[];
 }
 
 /** What a drill found: the set was restored into scratch instances and compared. Beside the manifest, the newest first. */
@@ -154,6 +177,8 @@ export interface Verification {
   readonly checkedBytes: number;
   /** Those checked. */
   readonly artifacts: number;
+  /** Encrypted, and this host has no identity: only the bytes as stored were checked. Absent: none. */
+  readonly storedOnly?: readonly string[];
   /** Hosts that hold the others, where the store is not shared: each must verify its own. */
   readonly elsewhere: readonly HostName[];
   /** Empty: every digest is right. */

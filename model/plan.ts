@@ -89,6 +89,8 @@ export interface PlanParallel extends PlanStepBase {
 export interface PlanBackup extends PlanStepBase {
   readonly kind: 'backup';
   readonly to: readonly string[];
+  /** Several stores are written from one read, and so many of them must have it. Absent: each is written by itself. */
+  readonly needs?: 'all' | 'any';
   readonly databases: readonly PlanDatabase[];
 }
 
@@ -170,6 +172,13 @@ export function backupsOf(steps: readonly PlanStep[]): readonly PlanBackup[] {
 /** What is restored, in whatever branch. */
 export function restoredBy(steps: readonly PlanStep[]): readonly PlanUnpack[] {
   return steps.flatMap((step) => (step.kind === 'unpack' ? [step] : []));
+}
+
+/** Each step that writes to it goes on without it, while there is another store. */
+export function mayBeLeftOut(steps: readonly PlanStep[], store: string): boolean {
+  return backupsOf(steps)
+    .filter(({ to }) => to.includes(store))
+    .every(({ needs }) => needs === 'any');
 }
 
 /**

@@ -13,6 +13,8 @@ export interface RetainedSet {
   readonly pinned?: string;
   /** Its newest drill. */
   readonly proof?: { readonly passed: boolean };
+  /** When it was read again last. */
+  readonly verified?: { readonly passed: boolean };
 }
 
 /** What becomes of a set, and why: every rule that keeps it, or that none does. */
@@ -27,7 +29,8 @@ export interface Verdict<S extends RetainedSet> {
  * `weekly`, `monthly` and `yearly` keep the newest complete set of each of the last hours, nights, ISO weeks, months or
  * years that have one, so that nights without a backup make nothing expire; `within` keeps all that is younger than so
  * many days. A set that one rule keeps is kept. The newest complete set, the newest proven one and pinned ones always
- * stay; an incomplete one goes once a newer complete set is there. Without a rule nothing goes.
+ * stay. One that was read again and is damaged counts for no rule, and stays until it is read well again: what can be
+ * saved of it is for somebody to decide. An incomplete one goes once a newer complete set is there. Without a rule nothing goes.
  */
 export function explainRetention<S extends RetainedSet>(
   sets: readonly S[],
@@ -35,7 +38,8 @@ export function explainRetention<S extends RetainedSet>(
   now: Instant,
 ): readonly Verdict<S>[] {
   const newestFirst = [...sets].sort(byAge);
-  const complete = newestFirst.filter((set) => set.complete);
+  const isDamaged = ({ verified }: S): boolean => verified?.passed === false;
+  const complete = newestFirst.filter((set) => set.complete && !isDamaged(set));
   const kept = new Map<S, string[]>();
   const stay = (some: readonly S[], why: (set: S) => string): void => {
     for (const set of some) kept.set(set, [...(kept.get(set) ?? []), why(set)]);
@@ -51,6 +55,7 @@ export function explainRetention<S extends RetainedSet>(
     newestFirst.filter(({ pinned }) => pinned !== undefined),
     ({ pinned }) => `pinned: ${pinned ?? ''}`,
   );
+  stay(newestFirst.filter(isDamaged), () => 'damaged');
   stay(complete.slice(0, last), () => `last ${last}`);
   for (const [rule, periodOf] of Object.entries(periods) as [keyof typeof periods, (set: S) => string][])
     stay(newestOfEach(complete, periodOf, keep?.[rule] ?? 0), (set) => `${rule} ${periodOf(set)}`);

@@ -3,10 +3,17 @@ import type { Instant } from './plan.ts';
 import type { Site, Start, Weekday } from './site.ts';
 import { isNight, localInstant, secondsBetween } from './window.ts';
 
+/** What starts by a schedule: nights, and what keeps their sets good. */
+export const scheduled = ['nights', 'drill', 'verify'] as const;
+export type Scheduled = (typeof scheduled)[number];
+
 /** Not for workflow code. What a schedule of Temporal has to say for one procedure of a site file. */
 export interface WantedSchedule {
   readonly site: string;
   readonly procedure: string;
+  readonly what: Scheduled;
+  /** Of `verify`. */
+  readonly everyDays?: number;
   readonly timezone: string;
   /** The days and the clock time. */
   readonly on: readonly CalendarTimes[];
@@ -38,25 +45,34 @@ export interface CalendarTimes {
 const shortestCatchUpMs = 10_000;
 const defaultCatchUpMs = 3_600_000;
 
-/** One for each procedure with a start. `today` decides for which years clock changes are written out. */
+/** One for each start that a procedure has. `today` decides for which years clock changes are written out. */
 export function wantedSchedules(site: Site, today: Instant): readonly WantedSchedule[] {
-  return Object.entries(site.procedures).flatMap(([name, procedure]) =>
-    procedure.start === undefined ? [] : [wantedSchedule(site, name, procedure.start, today)],
-  );
+  return Object.entries(site.procedures).flatMap(([procedure, { start, drill, verify }]) => [
+    ...(start === undefined ? [] : [{ procedure, what: 'nights', ...timesOf(site, start, today) } as const]),
+    ...(drill === undefined ? [] : [{ procedure, what: 'drill', ...timesOf(site, drill, today) } as const]),
+    ...(verify === undefined
+      ? []
+      : [
+          {
+            ...({ procedure, what: 'verify', everyDays: verify.everyMs / DAY_MS } as const),
+            ...timesOf(site, verify, today),
+          },
+        ]),
+  ]);
 }
 
-function wantedSchedule(
+const DAY_MS = 86_400_000;
+
+function timesOf(
   { site, timezone }: Site,
-  procedure: string,
   start: Start,
   today: Instant,
-): WantedSchedule {
+): Omit<WantedSchedule, 'procedure' | 'what' | 'everyDays'> {
   const { hour, minute, second } = Temporal.PlainTime.from(start.at);
   const changes = nightsNearChanges(timezone, start, today);
   const otherHours = { ...always, hours: always.hours.filter((one) => one !== hour), seconds: [second] };
   return {
     site,
-    procedure,
     timezone,
     on: [
       { ...always, weekdays: weekdaysOf(start.days), hours: [hour], minutes: [minute], seconds: [second] },

@@ -151,13 +151,57 @@ export interface FilesEngine {
   readonly exclude: readonly string[];
 }
 
-export interface Store {
-  readonly kind: 'directory';
-  /** Absolute; one for all hosts, or one per host where the mount points differ. */
-  readonly directory: string | Readonly<Record<HostName, string>>;
+export type Store = DirectoryStore | SftpStore | S3Store;
+
+interface StoreBase {
   /** true: every host sees the same files. false: each host has its own disk and holds its own artifacts. */
   readonly shared: boolean;
   readonly keeper: HostName;
+  /** Absent: what is stored is not encrypted. */
+  readonly encrypt?: Encryption;
+}
+
+/** With age, https://age-encryption.org */
+export interface Encryption {
+  /** Public keys: whoever has the other half of one can read it. */
+  readonly recipients: readonly [string, ...string[]];
+  /** The other half, on those hosts alone that read sets again: absolute. */
+  readonly identity?: string;
+}
+
+export interface DirectoryStore extends StoreBase {
+  readonly kind: 'directory';
+  /** Absolute; one for all hosts, or one per host where the mount points differ. */
+  readonly directory: string | Readonly<Record<HostName, string>>;
+}
+
+export interface SftpStore extends StoreBase {
+  readonly kind: 'sftp';
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  /** A private key without a passphrase. */
+  readonly key: SecretRef;
+  /** `ssh-ed25519 AAAA…`: no other server is talked to. */
+  readonly hostKey: string;
+  /** On the server; absolute. */
+  readonly directory: string;
+}
+
+export interface S3Store extends StoreBase {
+  readonly kind: 's3';
+  /** `https://s3.example.org` */
+  readonly endpoint: string;
+  readonly bucket: string;
+  readonly region: string;
+  /** Before every name, ends with a slash; empty: none. */
+  readonly prefix: string;
+  readonly accessKey: SecretRef;
+  readonly secretKey: SecretRef;
+  /** The bucket is named in the path, not in the name of the host. */
+  readonly pathStyle: boolean;
+  /** Nobody removes what was written before so many days are over; the bucket must have object lock. */
+  readonly objectLock?: { readonly mode: 'governance' | 'compliance'; readonly days: number };
 }
 
 export interface Procedure {
@@ -173,6 +217,10 @@ export interface Procedure {
   readonly keep?: Retention;
   /** The newest proof of a set must not be older. */
   readonly proveEveryMs?: number;
+  /** When the newest set is restored to prove it, see `Site.drill`. */
+  readonly drill?: Start;
+  /** When sets are read again that were not for `everyMs`: a part each time. */
+  readonly verify?: Start & { readonly everyMs: number };
 }
 
 export interface Start {
@@ -241,4 +289,6 @@ export interface BackupStep {
   /** MongoDB: which member of each set is stopped and copied. */
   readonly from: 'primary' | 'secondary';
   readonly to: readonly string[];
+  /** Of several stores: whether the set must be in all of them, or in any. Absent: all. */
+  readonly needs?: 'all' | 'any';
 }

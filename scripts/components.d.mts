@@ -1,6 +1,17 @@
 /** The programs that coldbackup is tested and shown with. */
 export type ProgramName =
-  'temporal' | 'test-server' | 'mongod' | 'mongos' | 'mongo' | 'mongod-native' | 'zstd' | 'tar' | 'flock';
+  | 'temporal'
+  | 'test-server'
+  | 'mongod'
+  | 'mongos'
+  | 'mongo'
+  | 'mongod-native'
+  | 'minio'
+  | 'sshd'
+  | 'age'
+  | 'zstd'
+  | 'tar'
+  | 'flock';
 
 /** How to run a program: the start of its argument vector (an emulator may come first), and its version if known. */
 export interface Located {
@@ -27,7 +38,11 @@ export function onPath(name: string): string | undefined;
 export function hasLibrary(architecture: 'aarch64' | 'x86_64', file: string): boolean;
 
 /** The versions that set-up installs. */
-export const versions: Readonly<Record<'temporal' | 'testServer' | 'mongodb' | 'mongodbNative', string>>;
+export const versions: Readonly<
+  Record<'temporal' | 'testServer' | 'mongodb' | 'mongodbNative' | 'minio' | 'sshd', string>
+>;
 
 /** The folders of the cache. */
-export const folders: Readonly<Record<'temporal' | 'testServer' | 'mongodb' | 'mongodbNative', string>>;
+export const folders: Readonly<
+  Record<'temporal' | 'testServer' | 'mongodb' | 'mongodbNative' | 'minio' | 'sshd', string>
+>;

@@ -11,6 +11,8 @@ export const versions = {
   testServer: '1.32.0',
   mongodb: '7.0.11',
   mongodbNative: '6.0.27',
+  minio: 'v0.0.0-20260212201848-7aac2a2c5b7c',
+  sshd: '9.2p1',
 };
 
 /** The folders of the cache, one for each component that set-up does not leave to the system's package manager. */
@@ -19,6 +21,8 @@ export const folders = {
   testServer: `temporal-test-server-${versions.testServer}`,
   mongodb: `mongodb-${versions.mongodb}`,
   mongodbNative: `mongodb-${versions.mongodbNative}-native`,
+  minio: `minio-${versions.minio}`,
+  sshd: `openssh-${versions.sshd}`,
 };
 
 const emulator = 'qemu-aarch64-static';
@@ -68,6 +72,17 @@ const programs = {
     // Where MongoDB 7 needs no emulator it is the native one.
     cached: () => (isArm ? cachedMongodb('mongod') : cachedNativeMongodb()),
   },
+  minio: {
+    variable: 'COLDBACKUP_MINIO',
+    names: ['minio'],
+    cached: () => cachedFile(folders.minio, 'minio', versions.minio),
+  },
+  sshd: {
+    variable: 'COLDBACKUP_SSHD',
+    names: ['sshd'],
+    cached: () => cachedFile(folders.sshd, 'usr/sbin/sshd', versions.sshd),
+  },
+  age: { variable: 'COLDBACKUP_AGE', names: ['age'] },
   zstd: { variable: 'COLDBACKUP_ZSTD', names: ['zstd'] },
   tar: {
     variable: 'COLDBACKUP_TAR',

@@ -5,9 +5,11 @@ import { locate, onPath, UnusableProgram } from './components.mjs';
 import { installPackages } from './setup/apt.mjs';
 import { removeUnfinished } from './setup/cache.mjs';
 import { whileLocked } from './setup/lock.mjs';
+import { installMinio } from './setup/minio.mjs';
 import { installMongodb, installNativeMongodb } from './setup/mongodb.mjs';
 import { hasNodeModules, installNodeModules } from './setup/node-modules.mjs';
 import { endRunning, SetupError } from './setup/run.mjs';
+import { installSshd } from './setup/sshd.mjs';
 import { installTemporal } from './setup/temporal.mjs';
 import { installTestServer } from './setup/test-server.mjs';
 
@@ -47,6 +49,24 @@ const components = {
     takes: '20 s',
     isThere: () => located('mongod-native'),
     install: installNativeMongodb,
+  },
+  minio: {
+    what: 'MinIO, for stores on S3, built from source',
+    takes: '4 min',
+    isThere: () => located('minio'),
+    install: installMinio,
+  },
+  sshd: {
+    what: "OpenSSH's server, for stores on SFTP",
+    takes: '10 s',
+    isThere: () => located('sshd'),
+    install: installSshd,
+  },
+  age: {
+    what: 'age, for stores that are encrypted',
+    takes: '10 s',
+    isThere: () => located('age'),
+    install: () => installPackages(['age']),
   },
   filesystems: {
     what: 'xfs and btrfs, for copies on a host',

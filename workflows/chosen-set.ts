@@ -26,17 +26,20 @@ export async function listAll(
 /** The set that is meant, and the store that it is taken from. Fails for good with those that there are. */
 export async function chosenSet({
   site,
+  procedure,
   set: id,
   store,
 }: {
   readonly site: string;
+  /** Only sets of this one. */
+  readonly procedure?: string;
   /** Its id, or the beginning of one; absent: the newest complete set. */
   readonly set?: string;
   /** Absent: the first that has it. */
   readonly store?: string;
 }): Promise<{ readonly set: SetRef; readonly store: string; readonly keeper: HostName }> {
   const info = await siteInfo(site);
-  const all = (await listAll(info)).filter(({ publishedAt }) => publishedAt !== '');
+  const all = (await listAll(info, procedure)).filter(({ publishedAt }) => publishedAt !== '');
   const inStore = all.filter((one) => store === undefined || one.store === store);
   const found =
     id === undefined

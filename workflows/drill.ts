@@ -15,6 +15,8 @@ import { siteInfo } from './site-info.ts';
 /** Input of workflow `drill`; small enough to type into the Temporal UI. */
 export interface DrillInput {
   readonly site: string;
+  /** Absent: sets of all procedures. */
+  readonly procedure?: string;
   /** Its id, or the beginning of one; absent: the newest complete set. */
   readonly set?: string;
   /** Absent: the first that has it. */

@@ -2,6 +2,7 @@
 export { procedure } from './procedure.ts';
 export { drill } from './drill.ts';
 export { restore } from './restore.ts';
+export { verify } from './verify.ts';
 export {
   hosts,
   ledger,

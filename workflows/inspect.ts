@@ -126,7 +126,7 @@ export async function setProofs(input: {
   );
 }
 
-/** `coldbackup sets verify`: every host reads again what it can see of the set. */
+/** `coldbackup sets verify`: every host reads again what it can see of the set; what they found is recorded in it. */
 export async function setVerify(input: {
   site: string;
   store: string;
@@ -138,7 +138,7 @@ export async function setVerify(input: {
   const shared = info.stores[store]?.shared ?? true;
   const keeper = await keeperOf(site, store);
   const readers = shared ? [keeper] : [...new Set(manifest.artifacts.map(({ host }) => host))];
-  return Promise.all(
+  const parts = await Promise.all(
     readers.map((host) =>
       agent(site, host, { summary: `verify ${set.id}`, withinMs: verifyMs }).verifySet({
         site,
@@ -148,6 +148,15 @@ export async function setVerify(input: {
       }),
     ),
   );
+  await agent(site, keeper, { summary: `record of ${set.id}`, withinMs: shortMs }).recordVerification({
+    ...{ site, store, set },
+    record: {
+      at: nowInstant(),
+      checkedBytes: parts.reduce((sum, { checkedBytes }) => sum + checkedBytes, 0),
+      problems: parts.flatMap(({ problems }) => problems),
+    },
+  });
+  return parts;
 }
 
 export interface PruneAnswer {

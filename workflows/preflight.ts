@@ -2,7 +2,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { isCancellation, workflowInfo } from '@temporalio/workflow';
 import { predictBringBack, type Prediction } from '../model/bring-back.ts';
 import type { HostReport } from '../model/activities.ts';
-import { copyingHosts, type Instant, type Plan } from '../model/plan.ts';
+import { backupsOf, copyingHosts, mayBeLeftOut, type Instant, type Plan } from '../model/plan.ts';
 import type { Check } from '../model/progress.ts';
 import type { HostName } from '../model/site.ts';
 import { agent } from './agents.ts';
@@ -42,7 +42,8 @@ export async function checkAll(plan: Plan): Promise<{
   const copyBy: Record<string, Run['copyBy'][string]> = {};
   const hosts = await Promise.all(plan.hosts.map((host) => checkHost(plan, host, { measured, copyBy })));
   const bringBack = predictBringBack(plan, measured);
-  const alive = plan.hosts.filter((_, index) => hosts[index]?.every(({ verdict }) => verdict !== 'no-go'));
+  const forgiven = hosts.map((checks) => forgive(plan, hosts.flat(), checks));
+  const alive = plan.hosts.filter((_, index) => forgiven[index]?.every(({ verdict }) => verdict !== 'no-go'));
   const shared = Object.entries(plan.stores).filter(([, store]) => store.shared);
   const stores = await Promise.all(
     shared.map(([name, { keeper }]) => {
@@ -55,7 +56,27 @@ export async function checkAll(plan: Plan): Promise<{
       );
     }),
   );
-  return { checks: [timeCheck(plan, bringBack), ...hosts.flat(), ...stores.flat()], bringBack, copyBy };
+  const found = [...hosts.flat(), ...stores.flat()];
+  return { checks: [timeCheck(plan, bringBack), ...forgive(plan, found, found)], bringBack, copyBy };
+}
+
+/** A store that may be left out is no reason for no-go, while each step that writes to it has another one. */
+function forgive(plan: Plan, all: readonly Check[], checks: readonly Check[]): readonly Check[] {
+  const bad = new Set(all.filter(({ verdict }) => verdict === 'no-go').map(({ subject }) => subject));
+  const isBad = (store: string): boolean => bad.has(`store ${store}`);
+  const hasAnother = (store: string): boolean =>
+    backupsOf(plan.steps)
+      .filter(({ to }) => to.includes(store))
+      .every(({ to }) => to.some((other) => other !== store && !isBad(other)));
+  const out = Object.keys(plan.stores).filter(
+    (store) => isBad(store) && mayBeLeftOut(plan.steps, store) && hasAnother(store),
+  );
+  return checks.map((check) =>
+    check.verdict === 'no-go' &&
+    out.some((store) => check.subject === `store ${store}` || check.subject === `proofs in ${store}`)
+      ? { ...check, verdict: 'warning', detail: `${check.detail}; the set goes to the other stores alone` }
+      : check,
+  );
 }
 
 async function checkHost(

@@ -132,12 +132,13 @@ async function withinTime(run: Run): Promise<void> {
   try {
     await work.run(() => runSteps(run, planOf(run).steps));
   } catch (error) {
-    if (clockState.late && isCancellation(error))
-      throw ApplicationFailure.nonRetryable(
-        `the steps were not done when bringing back had to begin (${latestOf(run)})`,
-        'Incomplete',
-      );
-    throw error;
+    if (!clockState.late) throw error;
+    // What closes a step's scope reports its cancel as a failure of its own.
+    const besides = isCancellation(error) ? '' : `; ${messageOf(error)}`;
+    throw ApplicationFailure.nonRetryable(
+      `the steps were not done when bringing back had to begin (${latestOf(run)})${besides}`,
+      'Incomplete',
+    );
   } finally {
     timer.cancel();
     await clock;

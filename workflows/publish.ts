@@ -1,9 +1,19 @@
 import { CancellationScope, workflowInfo } from '@temporalio/workflow';
 import type { Manifest, SetRef } from '../model/manifest.ts';
-import { copyingHosts, type Plan } from '../model/plan.ts';
+import { copyingHosts, mayBeLeftOut, type Plan } from '../model/plan.ts';
 import type { HostName } from '../model/site.ts';
 import { agent } from './agents.ts';
-import { nowInstant, planOf, setRefOf, showNow, skippedBackups, stepRecords, type Run } from './run.ts';
+import { messageOf } from './failures.ts';
+import {
+  leaveOut,
+  nowInstant,
+  planOf,
+  setRefOf,
+  showNow,
+  skippedBackups,
+  stepRecords,
+  type Run,
+} from './run.ts';
 
 const shortMs = 5 * 60_000;
 export const version = '0.1.0';
@@ -13,8 +23,16 @@ export const version = '0.1.0';
  * first: the keeper's manifest says that all are there. While services are held down until a clock time this goes on beside. */
 export function publish(run: Run): Promise<void> {
   return CancellationScope.nonCancellable(async () => {
-    const stores = [...new Set(run.artifacts.map(({ store }) => store))];
-    await Promise.all(stores.map((store) => publishTo(run, store)));
+    const written = [...new Set(run.artifacts.map(({ store }) => store))];
+    const stores = written.filter((store) => !run.storesFailed.has(store));
+    const failed = new Map<string, unknown>();
+    await Promise.all(
+      stores.map((store) => publishTo(run, store).catch((error: unknown) => failed.set(store, error))),
+    );
+    for (const [store, error] of failed) {
+      if (failed.size === stores.length || !mayBeLeftOut(planOf(run).steps, store)) throw error;
+      leaveOut(run, store, `its manifest could not be written: ${messageOf(error)}`);
+    }
   });
 }
 

@@ -44,6 +44,8 @@ export interface Run {
   notBack: readonly NotBack[];
   readonly artifacts: Artifact[];
   readonly databases: DatabaseRecord[];
+  /** Stores that a step went on without, and why: they get no set of this run. */
+  readonly storesFailed: Map<string, string>;
   readonly sets: Report['sets'][number][];
   checks: readonly Check[];
   /** From preflight on. */
@@ -101,6 +103,7 @@ export function openRun(input: ProcedureInput): Run {
     downtimes: new Map(),
     notBack: [],
     artifacts: [],
+    storesFailed: new Map(),
     databases: [],
     sets: [],
     checks: [],
@@ -250,4 +253,11 @@ export function tell(run: Run): void {
       `${run.down.size} services down, ${run.notBack.length} not back`,
     ].join('\n'),
   );
+}
+
+/** Of this run the store gets no set: something is missing there. */
+export function leaveOut(run: Run, store: string, why: string): void {
+  if (run.storesFailed.has(store)) return;
+  run.storesFailed.set(store, why);
+  run.warnings.push(`store ${store} gets no set of this run: ${why}`);
 }

@@ -1,5 +1,5 @@
 import type { CopyInput } from '../../model/activities.ts';
-import type { Artifact } from '../../model/manifest.ts';
+import type { Artifact, Copies } from '../../model/manifest.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { openStore } from '../stores/activities.ts';
 import { copyTree } from './copy-tree.ts';
@@ -21,28 +21,45 @@ export interface ArtifactCopy {
 
 /** Copies the source into the store and seals it. Throws as copyTree does; then nothing of it is in the store. */
 export async function copyArtifact(copy: ArtifactCopy): Promise<Artifact> {
+  const { artifacts } = await copyToStores(copy, [copy.input.store], 'all');
+  const [artifact] = artifacts;
+  if (artifact === undefined) throw new Error(`${copy.input.artifact} was sealed nowhere`);
+  return artifact;
+}
+
+/** The same into several stores, from one read. */
+export async function copyToStores(
+  copy: Omit<ArtifactCopy, 'input'> & { readonly input: Omit<CopyInput, 'store'> },
+  stores: readonly string[],
+  needs: 'all' | 'any',
+): Promise<Copies> {
   const { site, host, input, attempt, roots, at, exclude, hooks } = copy;
   const startedAt = new Date().toISOString();
-  const copied = await copyTree(
+  const { copied, failed } = await copyTree(
     {
       host,
       roots,
       ...(at !== undefined && { at }),
       exclude,
-      store: openStore(site, host, input.store),
+      stores: stores.map((store) => openStore(site, host, store)),
+      needs,
       set: input.set,
       artifact: input.artifact,
       owner: `${input.ref.epoch}-${input.id}-${attempt}`,
     },
     hooks,
   );
+  const endedAt = new Date().toISOString();
   return {
-    name: input.artifact,
-    store: input.store,
-    host,
-    database: input.source.database,
-    ...copied,
-    startedAt,
-    endedAt: new Date().toISOString(),
+    artifacts: copied.map(({ store, ...tree }) => ({
+      name: input.artifact,
+      ...{ store, host, database: input.source.database },
+      ...tree,
+      ...{ startedAt, endedAt },
+    })),
+    failed: [...failed].map(([store, error]) => ({
+      store,
+      why: error instanceof Error ? error.message : String(error),
+    })),
   };
 }

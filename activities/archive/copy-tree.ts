@@ -2,18 +2,23 @@ import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { SetRef } from '../../model/manifest.ts';
-import type { Part, Store } from '../stores/store.ts';
+import type { Store } from '../stores/store.ts';
 import { startProcess } from '../system/command.ts';
 import type { RunningProcess } from '../system/command.ts';
 import { createTarDigests } from './digests.ts';
 import type { TarDigests } from './digests.ts';
 import { bytesText, listLine } from './file-list.ts';
+import { openOutlets } from './outlets.ts';
+import type { Outlets } from './outlets.ts';
 import { inputOf } from './process-input.ts';
+import type { Digest } from './stored-file.ts';
 import { ArchiveError, killedAbove, outermost, surveyTree, wholePatterns } from './survey.ts';
 import type { Survey, TreeSpec } from './survey.ts';
 
 export interface TreeCopy extends TreeSpec {
-  readonly store: Store;
+  readonly stores: readonly Store[];
+  /** Of several stores: whether one that fails is left out. Default: all. */
+  readonly needs?: 'all' | 'any';
   readonly set: SetRef;
   /** `vitam-mongo/mongo-1_27018.tar.zst` */
   readonly artifact: string;
@@ -45,6 +50,13 @@ export interface CopiedTree {
   readonly files: number;
   readonly fileList: { readonly name: string; readonly sha256: string; readonly sizeBytes: number };
   readonly leftOut: readonly string[];
+  readonly encrypted?: { readonly age: readonly string[] };
+}
+
+/** What became of one read in each of its stores. */
+export interface CopiedTrees {
+  readonly copied: readonly (CopiedTree & { readonly store: string })[];
+  readonly failed: ReadonlyMap<string, unknown>;
 }
 
 const progressEveryMs = 250;
@@ -58,26 +70,19 @@ export function fileListName(artifact: string): string {
 
 /**
  * Copies trees at rest into one archive: GNU tar reads, one pass over its stream takes the digest of every file, zstd
- * compresses, the store takes it. No temporary copy, constant memory. Whatever changes meanwhile makes it fail: tar
- * says so of the file that it reads, and a second look at the whole tree's metadata of all others.
+ * compresses, the stores take it, encrypted where they say so. One read, however many stores; the slowest sets the
+ * pace. No temporary copy, constant memory. Whatever changes meanwhile makes it fail: tar says so of the file that it
+ * reads, and a second look at the whole tree's metadata of all others.
  * Throws ArchiveError, StoreError, CommandError, or the reason of the signal.
  */
-export async function copyTree(copy: TreeCopy, hooks: CopyHooks): Promise<CopiedTree> {
+export async function copyTree(copy: TreeCopy, hooks: CopyHooks): Promise<CopiedTrees> {
   hooks.signal.throwIfAborted();
-  const parts: Part[] = [];
+  let outlets: Outlets | null = null;
   const processes: RunningProcess[] = [];
   const abandon = new AbortController();
   const walking = { signal: abandon.signal, onProcess: (pid: number) => hooks.onProcess(pid) };
-  const run = async (): Promise<CopiedTree> => {
+  const run = async (): Promise<CopiedTrees> => {
     const before = await surveyTree(copy, walking);
-    const begin = async (file: string): Promise<Part> => {
-      const part = await copy.store.create(copy.set, file, copy.owner);
-      parts.push(part);
-      abandon.signal.throwIfAborted();
-      return part;
-    };
-    const archive = await begin(copy.artifact);
-    const list = await begin(fileListName(copy.artifact));
     const start = (argv: readonly string[], stdin: 'pipe' | 'ignore'): RunningProcess => {
       const process = startProcess(argv, {
         stdin,
@@ -87,13 +92,27 @@ export async function copyTree(copy: TreeCopy, hooks: CopyHooks): Promise<Copied
       processes.push(process);
       return process;
     };
-    const streamed = await stream(copy, before, { archive, list, start, onProgress: hooks.onProgress });
+    const opened = await openOutlets({
+      ...{ stores: copy.stores, set: copy.set, owner: copy.owner, needs: copy.needs ?? 'all', start },
+      ...{ archive: copy.artifact, list: fileListName(copy.artifact) },
+      mustGoOn: () => abandon.signal.throwIfAborted(),
+    });
+    outlets = opened;
+    abandon.signal.throwIfAborted();
+    const streamed = await stream(copy, before, { outlets: opened, start, onProgress: hooks.onProgress });
     const after = await surveyTree(copy, walking, before.startedAtMs - clockTickMs);
     mustBeUnchanged(copy, before, after);
     abandon.signal.throwIfAborted();
-    await list.seal();
-    await archive.seal();
-    return { ...streamed, leftOut: leftOut(before) };
+    const sealed = await opened.seal(streamed);
+    const { contentBytes, files } = streamed;
+    return {
+      copied: sealed.map(({ store, archive, list }) => ({
+        ...{ store: store.name, ...archive, contentBytes, files, leftOut: leftOut(before) },
+        fileList: { name: fileListName(copy.artifact), ...list },
+        ...(store.encrypt && { encrypted: { age: store.encrypt.recipients } }),
+      })),
+      failed: opened.failed,
+    };
   };
   const running = run();
   try {
@@ -107,7 +126,7 @@ export async function copyTree(copy: TreeCopy, hooks: CopyHooks): Promise<Copied
       stdin?.destroy();
     }
     await Promise.race([ended, sleep(patienceMs, undefined, { ref: false })]);
-    const discarded = Promise.allSettled(parts.map((part) => part.discard()));
+    const discarded = (outlets as Outlets | null)?.discard().catch(() => undefined);
     await Promise.race([discarded, sleep(patienceMs, undefined, { ref: false })]);
     throw error;
   }
@@ -117,23 +136,30 @@ export async function copyTree(copy: TreeCopy, hooks: CopyHooks): Promise<Copied
 const clockTickMs = 20;
 
 interface Streaming {
-  readonly archive: Part;
-  readonly list: Part;
+  readonly outlets: Outlets;
   readonly start: (argv: readonly string[], stdin: 'pipe' | 'ignore') => RunningProcess;
   readonly onProgress: (progress: TreeProgress) => void;
+}
+
+interface Streamed {
+  /** As compressed: what a store has that does not encrypt. */
+  readonly archive: Digest;
+  readonly list: Digest;
+  readonly contentBytes: number;
+  readonly files: number;
 }
 
 async function stream(
   copy: TreeCopy,
   { totalBytes, specials, files, others }: Survey,
-  { archive, list, start, onProgress }: Streaming,
-): Promise<Omit<CopiedTree, 'leftOut'>> {
+  { outlets, start, onProgress }: Streaming,
+): Promise<Streamed> {
   const tarCommand = tarArgv(copy, specials);
   const tar = start(tarCommand, 'ignore');
   const zstd = start(zstdArgv, 'pipe');
   const digests = createTarDigests();
   const compressed = createHash('sha256');
-  const listed = createListWriter(list);
+  const listed = createListWriter((piece) => outlets.write('list', piece));
   let writtenBytes = 0;
   let toldAtMs = 0;
   const tell = (always: boolean): void => {
@@ -164,7 +190,7 @@ async function stream(
   };
   const writing = async (): Promise<void> => {
     for await (const chunk of zstd.stdout as AsyncIterable<Buffer>) {
-      const taken = archive.write(chunk);
+      const taken = outlets.write('archive', chunk);
       compressed.update(chunk);
       writtenBytes += chunk.length;
       await taken;
@@ -173,14 +199,13 @@ async function stream(
     if (ended.exitCode !== 0) throw zstdFailed(copy.host, ended);
   };
   await Promise.all([reading(), writing()]);
-  const { sha256, sizeBytes } = await listed.end();
+  const list = await listed.end();
   tell(true);
   return {
-    sizeBytes: writtenBytes,
-    sha256: compressed.digest('hex'),
+    archive: { sizeBytes: writtenBytes, sha256: compressed.digest('hex') },
+    list,
     contentBytes: digests.totals.contentBytes,
     files: digests.totals.files,
-    fileList: { name: fileListName(copy.artifact), sha256, sizeBytes },
   };
 }
 
@@ -224,7 +249,7 @@ function toRecord(bytes: number): number {
   return Math.ceil(bytes / 10_240) * 10_240;
 }
 
-function createListWriter(part: Part) {
+function createListWriter(write: (piece: Buffer) => Promise<void>) {
   const hash = createHash('sha256');
   let lines: Buffer[] = [];
   let waitingBytes = 0;
@@ -235,7 +260,7 @@ function createListWriter(part: Part) {
     waitingBytes = 0;
     sizeBytes += piece.length;
     hash.update(piece);
-    await part.write(piece);
+    await write(piece);
   };
   return {
     async add(digests: TarDigests): Promise<void> {

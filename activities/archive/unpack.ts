@@ -5,10 +5,10 @@ import type { Store } from '../stores/store.ts';
 import { startProcess } from '../system/command.ts';
 import type { RunningProcess } from '../system/command.ts';
 import { createTarDigests } from './digests.ts';
-import { linesOf } from './file-list.ts';
 import { createJudge, type LinkRule } from './judge.ts';
 import { createComparison } from './list-comparison.ts';
 import { inputOf } from './process-input.ts';
+import { listLines, mustBeReadable, readContent } from './stored-content.ts';
 import { ArchiveError } from './survey.ts';
 import { TarError } from './tar-reader.ts';
 
@@ -81,8 +81,13 @@ export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): 
   else if ((await digestOf(store.read(set, fileList.name))) !== fileList.sha256)
     problems.add(`${fileList.name}: was changed, its SHA-256 is not that of the manifest`);
   if (problems.all().length > 0) return result();
+  await mustBeReadable(store, artifact);
 
-  const comparison = createComparison(name, linesOf(store.read(set, fileList.name)), problems.add);
+  const comparison = createComparison(
+    name,
+    listLines({ store, set, artifact, signal: hooks.signal }, problems.add),
+    problems.add,
+  );
   try {
     const zstd = start(['zstd', '-d', '-q', '-c']);
     const tar = start(tarArgv(target));
@@ -102,13 +107,23 @@ export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): 
     const hash = createHash('sha256');
     const input = inputOf(zstd);
     let reads = true;
-    for await (const chunk of store.read(set, name)) {
-      hooks.signal.throwIfAborted();
-      if (over) return;
-      hash.update(chunk);
-      hooks.onBytes?.(chunk.length);
-      if (reads) reads = await input.write(chunk);
+    const stored = async function* (): AsyncGenerator<Buffer> {
+      for await (const chunk of store.read(set, name)) {
+        hooks.signal.throwIfAborted();
+        if (over) return;
+        hash.update(chunk);
+        hooks.onBytes?.(chunk.length);
+        yield chunk;
+      }
+    };
+    try {
+      for await (const chunk of readContent(store, artifact, stored(), hooks.signal))
+        if (reads) reads = await input.write(chunk);
+    } catch (error) {
+      if (!(error instanceof ArchiveError)) throw error;
+      problems.add(error.message);
     }
+    if (over) return;
     input.end();
     const sha256 = hash.digest('hex');
     if (sha256 !== artifact.sha256)

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Artifact, SetRef } from '../../model/manifest.ts';
-import { bytesText, linesOf, parseListLine } from '../archive/file-list.ts';
+import { bytesText, parseListLine } from '../archive/file-list.ts';
+import { listLines } from '../archive/stored-content.ts';
 import type { Store } from '../stores/store.ts';
 import { createProblems } from '../stores/verify.ts';
 
@@ -17,9 +18,9 @@ export interface FilesComparison {
 
 /** Reads every file again from the disk that it was restored to, and compares it with the list. Returns what differs. */
 export async function compareFiles(comparison: FilesComparison): Promise<readonly string[]> {
-  const { store, set, artifact, target, signal } = comparison;
+  const { artifact, target, signal } = comparison;
   const problems = createProblems();
-  for await (const line of linesOf(store.read(set, artifact.fileList.name))) {
+  for await (const line of listLines(comparison, problems.add)) {
     signal.throwIfAborted();
     const listed = parseListLine(line);
     if (listed === null) continue; // said already, while unpacking

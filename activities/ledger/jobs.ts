@@ -1,9 +1,8 @@
 import { CancelledFailure } from '@temporalio/common';
-import type { Artifact } from '../../model/manifest.ts';
 import { inScope } from '../../model/ledger.ts';
 import { signalGroup, startTimeOf } from '../system/processes.ts';
 import type { Journal } from './journal.ts';
-import { openEntries, runningJobs, type JobState } from './records.ts';
+import { openEntries, runningJobs, type JobResult, type JobState } from './records.ts';
 import { refuse } from './refusals.ts';
 
 export interface JobContext {
@@ -16,12 +15,12 @@ export interface JobContext {
 
 export interface Jobs {
   /** One job an id: attaches to the running one, gives the recorded result of an ended one, else starts it. */
-  run(
+  run<T extends JobResult>(
     id: string,
     position: string,
-    work: (job: JobContext) => Promise<Artifact>,
+    work: (job: JobContext) => Promise<T>,
     signal: AbortSignal,
-  ): Promise<Artifact>;
+  ): Promise<T>;
   /** Marks them invalid, kills them, and waits for none: a reader may hang. */
   end(scope: string, why: string): void;
 }
@@ -37,23 +36,33 @@ const detaching = new Set([
 export function createJobs(journal: Journal, now: () => string): Jobs {
   const running = new Map<
     string,
-    { position: string; controller: AbortController; result: Promise<Artifact>; ended: Promise<never> }
+    { position: string; controller: AbortController; result: Promise<JobResult>; ended: Promise<never> }
   >();
   endLeftovers(journal, now);
 
   return {
-    async run(id, position, work, signal) {
+    /** An id is of one kind of work for ever: its result is too. */
+    async run<T extends JobResult>(
+      id: string,
+      position: string,
+      work: (job: JobContext) => Promise<T>,
+      signal: AbortSignal,
+    ): Promise<T> {
       const known = journal.state().jobs.get(id);
-      if (known?.artifact) return known.artifact;
+      if (known?.artifact) return known.artifact as T;
       const job = running.get(id) ?? begin(id, position, work);
-      return Promise.race([job.result, job.ended, interruption(signal, () => endOne(id, 'cancelled'))]);
+      return Promise.race([
+        job.result as Promise<T>,
+        job.ended,
+        interruption(signal, () => endOne(id, 'cancelled')),
+      ]);
     },
     end(scope, why) {
       for (const [id, { position }] of running) if (inScope(position, scope)) endOne(id, why);
     },
   };
 
-  function begin(id: string, position: string, work: (job: JobContext) => Promise<Artifact>) {
+  function begin(id: string, position: string, work: (job: JobContext) => Promise<JobResult>) {
     const { sealed, jobs } = journal.state();
     if (sealed.some((scope) => inScope(position, scope)))
       throw refuse('Closed', `the scope of job ${id} is closed`);
@@ -75,7 +84,7 @@ export function createJobs(journal: Journal, now: () => string): Jobs {
     return job;
   }
 
-  function settle(id: string, controller: AbortController, artifact: Artifact): Artifact {
+  function settle(id: string, controller: AbortController, artifact: JobResult): JobResult {
     if (controller.signal.aborted)
       throw refuse('Closed', `job ${id} was ended: ${String(controller.signal.reason)}`);
     running.delete(id);

@@ -1,5 +1,5 @@
 import type { Change, ChangeResult, Entry, Found } from '../../model/ledger.ts';
-import type { Artifact } from '../../model/manifest.ts';
+import type { Artifact, Copies } from '../../model/manifest.ts';
 import type { Instant } from '../../model/plan.ts';
 import type { HostName, Service } from '../../model/site.ts';
 import type { CopyPlace } from '../copies/place.ts';
@@ -68,10 +68,13 @@ export type JournalRecord =
   | {
       readonly r: 'job-end';
       readonly id: string;
-      readonly artifact: Artifact | null;
+      readonly artifact: JobResult | null;
       readonly why?: string;
       readonly at: Instant;
     };
+
+/** Of a copy into one store, or into several. */
+export type JobResult = Artifact | Copies;
 
 export interface Claim {
   readonly journal: string;
@@ -115,7 +118,7 @@ export interface JobState {
   readonly attempt: number;
   readonly processes: readonly StartedProcess[];
   readonly ended: boolean;
-  readonly artifact: Artifact | null;
+  readonly artifact: JobResult | null;
 }
 
 /** All that the journal says, as it stands after its last line. */

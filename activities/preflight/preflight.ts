@@ -9,7 +9,8 @@ import { openEntries } from '../ledger/records.ts';
 import { checkMongodb } from '../mongodb/checks.ts';
 import { createDriver } from '../services/drivers.ts';
 import { checkRestore } from '../restore/checks.ts';
-import { checkProofs, checkStore } from '../stores/checks.ts';
+import { checkDamage, checkProofs, checkStore } from '../stores/checks.ts';
+import { checkRoomAhead } from '../stores/room.ts';
 import { runCommand } from '../system/command.ts';
 import { createObserveActivity } from './observe.ts';
 import { checkService } from './services.ts';
@@ -68,7 +69,7 @@ async function checkPlan(
     .map(([name]) => name);
   const groups = await Promise.all([
     Promise.resolve([journalCheck(deps, input)]),
-    ...(stores.length > 0 ? tools.map((tool) => toolCheck(host, tool)) : []),
+    ...toolsFor(site, stores).map((tool) => toolCheck(host, tool)),
     ...services.map((service) =>
       guarded(host, `service ${service}`, () => checkService(site, host, service)),
     ),
@@ -87,8 +88,17 @@ async function checkPlan(
       guarded(host, 'restore', () => checkRestore(site, host, step, deps.signal())),
     ),
     ...stores.map((store) => guarded(host, `proofs in ${store}`, () => checkProofs(site, store, host, plan))),
+    ...written(plan, stores).map((store) =>
+      guarded(host, `store ${store}`, () => checkRoomAhead(site, store, host, plan)),
+    ),
+    ...stores.map((store) => guarded(host, `sets in ${store}`, () => checkDamage(site, store, host, plan))),
   ]);
   return { checks: groups.flat(), copyBy };
+}
+
+/** What a restore reads needs no room. */
+function written(plan: Plan, stores: readonly string[]): readonly string[] {
+  return restoredBy(plan.steps).length > 0 ? [] : stores;
 }
 
 /** The trees first: what they hold must fit. */
@@ -103,10 +113,8 @@ async function checkCopies(
   const seen = await Promise.all(
     sources.map(async (source) => ({ source, ...(await checkSource(host, source, { signal: signal() })) })),
   );
-  // What a restore reads must not need room.
-  const written = restoredBy(plan.steps).length > 0 ? [] : stores;
   const rooms = await Promise.all(
-    written.map((store) => {
+    written(plan, stores).map((store) => {
       const sizes = seen
         .filter(({ source }) => source.stores.includes(store))
         .map(({ totalBytes }) => totalBytes);
@@ -161,6 +169,11 @@ function journalCheck({ journal, host }: PreflightDeps, { workflowId }: Prefligh
     detail: `held by ${claim.procedure} of ${claim.night} (workflow ${claim.workflowId}), ${open} changes not undone`,
     hint: `if that run is gone: coldbackup recover --host ${host}`,
   };
+}
+
+function toolsFor(site: Site, stores: readonly string[]): readonly string[] {
+  if (stores.length === 0) return [];
+  return stores.some((store) => site.stores[store]?.encrypt !== undefined) ? [...tools, 'age'] : tools;
 }
 
 async function toolCheck(host: HostName, tool: string): Promise<readonly Check[]> {

@@ -4,6 +4,7 @@ import type { RestoreTarget, PlanUnpack } from '../../model/plan.ts';
 import type { MongodbSetRecord } from '../../model/manifest.ts';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
+import { mustBeReadable } from '../archive/stored-content.ts';
 import { isSameRelease, serverVersion } from '../drill/isolated.ts';
 import { describeMember } from '../mongodb/describe.ts';
 import { openStore } from '../stores/activities.ts';
@@ -33,7 +34,9 @@ export async function checkRestore(
   const rows = await Promise.all(
     here.map(async (target): Promise<readonly Check[]> => {
       const row = rowOf(host, target);
-      const { name, sizeBytes } = artifactFor(store, manifest, target);
+      const wanted = artifactFor(store, manifest, target);
+      await mustBeReadable(store, wanted);
+      const { name, sizeBytes } = wanted;
       const found = await store.sizeBytes(set, name);
       const artifact =
         found === sizeBytes

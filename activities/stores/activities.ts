@@ -1,12 +1,15 @@
 import type { PreflightActivities, StoreActivities } from '../../model/activities.ts';
-import type { HostName, Site } from '../../model/site.ts';
+import type { HostName, Site, Store as StoreSpec } from '../../model/site.ts';
 import { createDirectoryStore } from './directory.ts';
 import { StoreError } from './names.ts';
+import { createS3Store } from './s3/store.ts';
+import { createSftpStore } from './sftp/store.ts';
 import { explainSets, pinSet, pruneSets, removeSets } from './prune.ts';
 import { listSets, publishSet, showSet } from './sets.ts';
 import type { Store } from './store.ts';
 import { verifySet } from './verify.ts';
 import type { VerifyHooks } from './verify.ts';
+import { recordVerification } from './verified.ts';
 
 export type TokenActivities = Pick<
   PreflightActivities,
@@ -43,6 +46,7 @@ export function createStoreActivities(context: StoreContext): StoreActivities & 
     explainSets: async ({ store, procedure, now, ...input }) =>
       explainSets(storeOf({ ...input, store }), site, { now, ...(procedure !== undefined && { procedure }) }),
     pinSet: async (input) => pinSet(storeOf(input), input.set, input.pin),
+    recordVerification: async (input) => recordVerification(storeOf(input), input.set, input.record),
     writeStoreToken: async (input) => storeOf(input).writeToken(input.token),
     readStoreToken: async (input) => storeOf(input).hasToken(input.token),
     removeStoreToken: async (input) => storeOf(input).removeToken(input.token),
@@ -52,10 +56,22 @@ export function createStoreActivities(context: StoreContext): StoreActivities & 
 /** By the name that the site file gives it. Throws StoreError with the known names. */
 export function openStore(site: Site, host: HostName, name: string): Store {
   const spec = Object.hasOwn(site.stores, name) ? site.stores[name] : undefined;
-  if (spec !== undefined) return createDirectoryStore(name, spec, host);
+  if (spec !== undefined)
+    return { ...createStore(name, spec, host), ...(spec.encrypt && { encrypt: spec.encrypt }) };
   throw new StoreError(
     `Site ${site.site} has no store ${JSON.stringify(name)} on host ${host}; it has ${Object.keys(site.stores).join(', ')}.`,
   );
+}
+
+function createStore(name: string, spec: StoreSpec, host: HostName): Store {
+  switch (spec.kind) {
+    case 'directory':
+      return createDirectoryStore(name, spec, host);
+    case 'sftp':
+      return createSftpStore(name, spec, host);
+    case 's3':
+      return createS3Store(name, spec, host);
+  }
 }
 
 function alone(): VerifyHooks {

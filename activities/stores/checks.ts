@@ -30,7 +30,9 @@ export async function checkStore(
   const freeBytes = await store.freeBytes();
   const last = await lastSet(store, plan);
   const detail = [
-    `${sizeText(freeBytes)} free in ${store.place}`,
+    freeBytes === null
+      ? `${store.place} takes what is written; how much room there is, it does not say`
+      : `${sizeText(freeBytes)} free in ${store.place}`,
     last === null ? 'no set yet to tell what one takes' : `the last set took ${sizeText(last.sizeBytes)}`,
     ...(copyBytes === null ? [] : [`at most ${sizeText(copyBytes)} to copy from here, before compression`]),
   ].join('; ');
@@ -38,6 +40,26 @@ export async function checkStore(
   const check = { host, subject: `store ${name}`, verdict, detail };
   if (verdict === 'go') return [check];
   return [{ ...check, hint: `make room for ${sizeText(neededBytes)}, or keep fewer sets` }];
+}
+
+/** On the keeper: what was read again and is not what was written needs somebody who decides. */
+export async function checkDamage(
+  site: Site,
+  name: string,
+  host: HostName,
+  { stores, ...plan }: Pick<Plan, 'site' | 'procedure' | 'stores'>,
+): Promise<readonly Check[]> {
+  if (stores[name]?.keeper !== host) return [];
+  const sets = await listSets(openStore(site, host, name), plan.site, plan.procedure);
+  const damaged = sets.filter(({ verified }) => verified?.passed === false).map(({ set }) => set.id);
+  if (damaged.length === 0) return [];
+  return [
+    {
+      ...({ host, subject: `sets in ${name}`, verdict: 'warning' } as const),
+      detail: `damaged: ${damaged.join(', ')}`,
+      hint: `coldbackup sets verify ${plan.site} ${damaged[0] ?? ''} --store ${name} says what is wrong`,
+    },
+  ];
 }
 
 /** On the keeper: sets that were never restored, or not for long, are only hoped to be good. */
@@ -84,10 +106,11 @@ interface LastSet {
 
 /** The last set is certain; how far other content compresses is not, and some of it may not be copied at all. */
 function roomFor(
-  freeBytes: number,
+  freeBytes: number | null,
   copyBytes: number | null,
   last: LastSet | null,
 ): { readonly verdict: Check['verdict']; readonly neededBytes: number } {
+  if (freeBytes === null) return { verdict: 'go', neededBytes: 0 };
   const toCopy = copyBytes ?? 0;
   if (last === null) {
     const verdict = freeBytes >= toCopy ? 'go' : freeBytes >= toCopy * smallest ? 'warning' : 'no-go';
@@ -100,7 +123,7 @@ function roomFor(
 }
 
 /** Of the newest set, what this host sees of it; null: nothing yet. */
-async function lastSet(
+export async function lastSet(
   store: Store,
   { site, procedure }: Pick<Plan, 'site' | 'procedure'>,
 ): Promise<LastSet | null> {

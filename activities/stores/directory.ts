@@ -16,7 +16,7 @@ import {
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { SetRef } from '../../model/manifest.ts';
-import type { HostName, Store as StoreSpec } from '../../model/site.ts';
+import type { DirectoryStore, HostName } from '../../model/site.ts';
 import { StoreError, filePath, manifestName, partPath, segment, setPath } from './names.ts';
 import type { Part, Store } from './store.ts';
 
@@ -24,7 +24,7 @@ import type { Part, Store } from './store.ts';
 const pieceBytes = 1024 * 1024;
 
 /** A store that is a directory on this host: a disk of its own, or a mount that every host sees. */
-export function createDirectoryStore(name: string, spec: StoreSpec, host: HostName): Store {
+export function createDirectoryStore(name: string, spec: DirectoryStore, host: HostName): Store {
   const root = typeof spec.directory === 'string' ? spec.directory : spec.directory[host];
   if (root === undefined) {
     throw new StoreError(

@@ -28,9 +28,29 @@ export function filePath(file: string): string {
 
 /** `<folder>/.<name>.<owner>.part`: what is written before it is sealed. */
 export function partPath(file: string, owner: string): string {
+  return `${partStem(file, owner)}.part`;
+}
+
+/** Where no inode tells two parts apart: `<folder>/.<name>.<owner>.<nonce>.part`. */
+export function ownPartPath(file: string, owner: string, nonce: string): string {
+  return segmentAtEnd(`${partStem(file, owner)}.${nonce}.part`);
+}
+
+/** Whether a path is that of a part of this owner, whichever its nonce. */
+export function isPartOf(path: string, file: string, owner: string): boolean {
+  const stem = partStem(file, owner);
+  return path.startsWith(`${stem}.`) && /^\.([0-9a-f]+\.)?part$/.test(path.slice(stem.length));
+}
+
+function partStem(file: string, owner: string): string {
   const names = filePath(file).split('/');
   const last = names.pop() ?? '';
-  return [...names, segment(`.${last}.${ownerName(owner)}.part`)].join('/');
+  return segmentAtEnd([...names, `.${last}.${ownerName(owner)}`].join('/'));
+}
+
+function segmentAtEnd(path: string): string {
+  segment(path.slice(path.lastIndexOf('/') + 1));
+  return path;
 }
 
 export function isPart(file: string): boolean {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Artifact, Manifest, SetRef, SetSummary } from '../../model/manifest.ts';
 import { listLine } from '../archive/file-list.ts';
 import { pinnedBy, pinName } from './pins.ts';
+import { lastVerified } from './verified.ts';
 import { StoreError, filePath, manifestName, sumsName } from './names.ts';
 import { readProofs } from './proofs.ts';
 import type { Store } from './store.ts';
@@ -89,6 +90,7 @@ export async function listSets(
         ...summaryOf(read.manifest, store),
         ...(pinned !== null && { pinned }),
         ...(await newestProof(store, set)),
+        ...(await lastVerified(store, set)),
       });
     } else if (read.kind === 'other-format') summaries.push(unknownSummary(set, store, read.format));
   }

@@ -1,5 +1,5 @@
 import type { SetRef } from '../../model/manifest.ts';
-import type { HostName } from '../../model/site.ts';
+import type { Encryption, HostName } from '../../model/site.ts';
 
 /**
  * Where sets go. A kind of store is these few things; publishing, listing, verifying and pruning are made of them and
@@ -13,6 +13,8 @@ export interface Store {
   readonly shared: boolean;
   /** For people: where it is. */
   readonly place: string;
+  /** How archives and their lists are encrypted before they get here; absent: not at all. The store itself does nothing of it. */
+  readonly encrypt?: Encryption;
 
   /** Begins a file; it has no name that counts until it is sealed. An older part of the same owner is dropped. */
   create(set: SetRef, file: string, owner: string): Promise<Part>;
@@ -24,14 +26,15 @@ export interface Store {
   /** As a whole: after a crash there is the old text or the new one. */
   replaceText(set: SetRef, file: string, text: string): Promise<void>;
 
-  /** Every folder where a set may lie, published or not. */
+  /** Every folder where a set may lie, published or not; in name order. */
   folders(site: string, procedure?: string): Promise<readonly SetRef[]>;
   /** The last time that anything in the folder changed, in ms since 1970. */
   lastChangeMs(set: SetRef): Promise<number>;
   /** The manifest goes first: from then on it is no set. */
   remove(set: SetRef): Promise<void>;
 
-  freeBytes(): Promise<number>;
+  /** null: this kind cannot say. */
+  freeBytes(): Promise<number | null>;
   writeToken(token: string): Promise<void>;
   hasToken(token: string): Promise<boolean>;
   removeToken(token: string): Promise<void>;

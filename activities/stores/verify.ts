@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
 import type { Artifact, Manifest, Verification } from '../../model/manifest.ts';
 import { createTarDigests } from '../archive/digests.ts';
-import { linesOf } from '../archive/file-list.ts';
 import { createComparison, type Comparison } from '../archive/list-comparison.ts';
 import { inputOf } from '../archive/process-input.ts';
+import { canRead, listLines, readContent } from '../archive/stored-content.ts';
+import { ArchiveError } from '../archive/survey.ts';
 import { startProcess } from '../system/command.ts';
 import type { RunningProcess } from '../system/command.ts';
 import { manifestName, sumsName } from './names.ts';
@@ -51,6 +53,8 @@ export async function verifySet(store: Store, manifest: Manifest, hooks: VerifyH
     await verifyArtifact({ store, set, artifact, signal: hooks.signal, onBytes, problem: problems.add });
   }
   hooks.onProgress({ checkedBytes, totalBytes });
+  const storedOnly: string[] = [];
+  for (const artifact of here) if (!(await canRead(store, artifact))) storedOnly.push(artifact.name);
   return {
     set,
     store: store.name,
@@ -58,6 +62,7 @@ export async function verifySet(store: Store, manifest: Manifest, hooks: VerifyH
     artifacts: here.length,
     elsewhere: [...new Set(elsewhere.map(({ host }) => host))].sort(),
     problems: problems.all(),
+    ...(storedOnly.length > 0 && { storedOnly }),
   };
 }
 
@@ -84,39 +89,58 @@ async function verifyArtifact(check: Check): Promise<void> {
     return;
   }
   if (size !== artifact.sizeBytes) problem(`${name}: has ${size} bytes instead of ${artifact.sizeBytes}`);
+  if (!(await canRead(store, artifact))) {
+    mustBeSame(check, await digestOf(stored(check)));
+    return;
+  }
   const zstd = startProcess(['zstd', '-d', '-q', '-c'], {
     stdin: 'pipe',
     signal: check.signal,
     env: { LC_ALL: 'C' },
   });
   try {
-    const compare = createComparison(
-      name,
-      listSize === null ? null : linesOf(store.read(set, fileList.name)),
-      problem,
-    );
+    const compare = createComparison(name, listSize === null ? null : listLines(check, problem), problem);
     const [sha256] = await Promise.all([feed(check, zstd), readBack(check, zstd, compare)]);
-    if (sha256 !== artifact.sha256) {
-      problem(`${name}: was changed, its SHA-256 is ${sha256} instead of ${artifact.sha256}`);
-    }
+    mustBeSame(check, sha256);
   } finally {
     await zstd.kill();
   }
 }
 
-/** Goes on to the end of the archive where zstd gives up, for the digest. */
+function mustBeSame({ artifact: { name, sha256 }, problem }: Check, found: string): void {
+  if (found !== sha256) problem(`${name}: was changed, its SHA-256 is ${found} instead of ${sha256}`);
+}
+
+/** The bytes as they lie there. */
+async function* stored({ store, set, artifact, signal, onBytes }: Check): AsyncGenerator<Buffer> {
+  for await (const chunk of store.read(set, artifact.name)) {
+    signal.throwIfAborted();
+    onBytes(chunk.length);
+    yield chunk;
+  }
+}
+
+/** Goes on to the end of the archive where zstd or age gives up, for the digest. */
 async function feed(check: Check, zstd: RunningProcess): Promise<string> {
   const hash = createHash('sha256');
   const input = inputOf(zstd);
   let reads = true;
-  for await (const chunk of check.store.read(check.set, check.artifact.name)) {
-    check.signal.throwIfAborted();
-    hash.update(chunk);
-    check.onBytes(chunk.length);
-    if (reads) reads = await input.write(chunk);
+  const content = readContent(check.store, check.artifact, hashed(stored(check), hash), check.signal);
+  try {
+    for await (const chunk of content) if (reads) reads = await input.write(chunk);
+  } catch (error) {
+    if (!(error instanceof ArchiveError)) throw error;
+    check.problem(error.message);
   }
   input.end();
   return hash.digest('hex');
+}
+
+async function* hashed(chunks: AsyncIterable<Buffer>, hash: Hash): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    hash.update(chunk);
+    yield chunk;
+  }
 }
 
 async function readBack(check: Check, zstd: RunningProcess, compare: Comparison): Promise<void> {

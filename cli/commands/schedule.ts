@@ -1,6 +1,7 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { SiteFileError } from '../../config/problem.ts';
 import { loadSites } from '../../config/sites.ts';
+import { scheduled, type Scheduled } from '../../model/schedule.ts';
 import type { Site } from '../../model/site.ts';
 import { endWith } from '../ending.ts';
 import { UsageError } from '../errors.ts';
@@ -86,7 +87,16 @@ function addList(schedule: Command): void {
     });
 }
 
-interface DecisionOptions extends ServerOptions {
+/** What the last option of most commands here says. */
+interface WhichOptions extends ServerOptions {
+  readonly of?: Scheduled;
+}
+
+function ofWhat(): Option {
+  return new Option('--of <what>', 'which schedule of the procedure').choices(scheduled).default('nights');
+}
+
+interface DecisionOptions extends WhichOptions {
   readonly why: string;
   readonly by: string;
 }
@@ -100,14 +110,18 @@ function addPause(schedule: Command): void {
     .argument('<procedure>')
     .requiredOption('--why <reason>', 'for whoever wonders')
     .option('--by <name>', 'who decided', whoami())
+    .addOption(ofWhat())
     .addHelpText(
       'after',
       '\nExample:\n  coldbackup schedule pause vitam nightly --why "storage moves this week"',
     )
     .action(async (site: string, procedure: string, _, command: Command) => {
-      const { by, why, ...server } = command.optsWithGlobals<DecisionOptions>();
-      await withClient(server, (client) => client.pauseSchedule(site, procedure, { by, why }));
-      print(`${site}/${procedure} is paused. Resume it: coldbackup schedule resume ${site} ${procedure}`);
+      const { by, why, of = 'nights', ...server } = command.optsWithGlobals<DecisionOptions>();
+      await withClient(server, (client) => client.pauseSchedule(site, procedure, { by, why, of }));
+      const which = of === 'nights' ? '' : ` --of ${of}`;
+      print(
+        `${site}/${procedure} is paused${which}. Resume it: coldbackup schedule resume ${site} ${procedure}${which}`,
+      );
     });
 }
 
@@ -118,15 +132,18 @@ function addResume(schedule: Command): void {
     .argument('<site>')
     .argument('<procedure>')
     .option('--by <name>', 'who decided', whoami())
+    .addOption(ofWhat())
     .addHelpText('after', '\nExample:\n  coldbackup schedule resume vitam nightly')
     .action(async (site: string, procedure: string, _, command: Command) => {
-      const { by, ...server } = command.optsWithGlobals<DecisionOptions>();
-      await withClient(server, (client) => client.resumeSchedule(site, procedure, { by }));
+      const { by, of, ...server } = command.optsWithGlobals<DecisionOptions>();
+      await withClient(server, (client) =>
+        client.resumeSchedule(site, procedure, { by, ...(of !== undefined && { of }) }),
+      );
       print(`${site}/${procedure} is active. When it starts next: coldbackup schedule list`);
     });
 }
 
-interface TriggerOptions extends ServerOptions {
+interface TriggerOptions extends WhichOptions {
   readonly wait?: boolean;
   readonly json?: boolean;
 }
@@ -136,18 +153,29 @@ function addTrigger(schedule: Command): void {
     .command('trigger')
     .summary("start tonight's run now, as the schedule would")
     .description(
-      'Starts the run through its schedule, also a paused one, within the window of tonight. At any other time: ' +
+      'Starts the run through its schedule, also a paused one, within the window of tonight (--of drill or verify: at any time). Otherwise: ' +
         'coldbackup run SITE PROCEDURE --up-by HH:MM',
     )
     .argument('<site>')
     .argument('<procedure>')
-    .option('--wait', 'stay until the end, show what happens, and exit as the run did')
+    .addOption(ofWhat())
+    .option('--wait', 'of nights: stay until the end, show what happens, and exit as the run did')
     .option('--json', 'print the report (with --wait), or the ids of the run')
     .addHelpText('after', '\nExample:\n  coldbackup schedule trigger vitam nightly --wait')
     .action(async (site: string, procedure: string, _, command: Command) => {
-      const { wait = false, json = false, ...server } = command.optsWithGlobals<TriggerOptions>();
-      await withClient(server, async (client) =>
-        afterStart(client, await client.triggerSchedule(site, procedure), { wait, json }),
-      );
+      const {
+        wait = false,
+        json = false,
+        of = 'nights',
+        ...server
+      } = command.optsWithGlobals<TriggerOptions>();
+      if (wait && of !== 'nights')
+        throw new UsageError(`--wait is for nights: ${of} shows in coldbackup sets`);
+      await withClient(server, async (client) => {
+        const started = await client.triggerSchedule(site, procedure, { of });
+        if (of === 'nights') await afterStart(client, started, { wait, json });
+        else if (json) printJson(started);
+        else print(`started as ${started.workflowId}\nits outcome: coldbackup sets ${site} ${procedure}`);
+      });
     });
 }

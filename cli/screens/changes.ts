@@ -3,13 +3,17 @@ import type { Progress } from '../../model/progress.ts';
 import { clockOf } from './status.ts';
 import { clockTime, exactly, withClockTimes } from './text.ts';
 
-/** What happened between two looks at a run, a line for each thing: for logs, where nothing can be drawn again. */
+/**
+ * What happened between two looks at a run, a line for each thing: for logs, where nothing can be drawn again. Nothing
+ * before the plan is there: it says whose clock the times are of.
+ */
 export function changesBetween(
   before: Progress | null,
   after: Progress,
   now: Instant,
   timezone: string,
 ): readonly string[] {
+  if (after.phase === 'resolve') return [];
   const clock = clockOf(after, { now, timezone });
   const stamp = clockTime(now, { ...clock, seconds: true });
   return [

@@ -10,11 +10,11 @@ export function schedulesScreen(
   if (schedules.length === 0) return 'no schedules. Make them: coldbackup schedule apply SITES';
   return columns([
     ['schedule', 'starts', 'next', 'last', 'state'],
-    ...schedules.map(({ site, procedure, timezone, starts, next, last, ...rest }) => {
+    ...schedules.map(({ site, procedure, what = 'nights', timezone, starts, next, last, ...rest }) => {
       const at = (instant: string | undefined) =>
         instant === undefined ? '-' : clockTime(instant, { timezone, now });
       return [
-        `${site}/${procedure}`,
+        [site, procedure, ...(what === 'nights' ? [] : [what])].join('/'),
         `${starts.join('; ')} ${timezone}`,
         rest.paused === null ? at(next ?? undefined) : '-',
         at(last?.startedAt),

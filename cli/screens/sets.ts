@@ -7,8 +7,8 @@ import { bytes, columns, count, exactly, plain, type Paint } from './text.ts';
 export function setsScreen(sets: readonly SetSummary[], paint: Paint = plain): string {
   if (sets.length === 0) return 'no sets';
   return columns([
-    ['set', 'procedure', 'night', 'store', 'size', 'artifacts', 'drill'],
-    ...sets.map(({ set, format, night, store, sizeBytes, artifacts, complete, pinned, proof }) =>
+    ['set', 'procedure', 'night', 'store', 'size', 'artifacts', 'read again', 'drill'],
+    ...sets.map(({ set, format, night, store, sizeBytes, artifacts, complete, ...rest }) =>
       format === 1
         ? [
             set.id,
@@ -19,11 +19,13 @@ export function setsScreen(sets: readonly SetSummary[], paint: Paint = plain): s
             [
               String(artifacts),
               ...(complete ? [] : ['incomplete']),
-              ...(pinned === undefined ? [] : [`pinned: ${pinned}`]),
+              ...(rest.verified?.passed === false ? [paint.red('DAMAGED')] : []),
+              ...(rest.pinned === undefined ? [] : [`pinned: ${rest.pinned}`]),
             ].join(', '),
-            proofWords(proof, paint),
+            rest.verified?.at.slice(0, 10) ?? '-',
+            proofWords(rest.proof, paint),
           ]
-        : [set.id, set.procedure, night, store, '', `format ${format}: made by a later version`, ''],
+        : [set.id, set.procedure, night, store, '', `format ${format}: made by a later version`, '', ''],
     ),
   ]);
 }
@@ -62,7 +64,7 @@ export function setScreen(manifest: Manifest, proofs: readonly Proof[], paint: P
         ...[name, host, bytes(sizeBytes), bytes(contentBytes), String(files), sha256.slice(0, 16)],
       ]),
     ]),
-    `${count(artifacts.length, 'artifact')}, ${bytes(artifacts.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))}; ` +
+    `${count(artifacts.length, 'artifact')}, ${bytes(artifacts.reduce((sum, { sizeBytes, fileList }) => sum + sizeBytes + fileList.sizeBytes, 0))} with their lists of files; ` +
       `${count(steps.length, 'step')}; published ${exactly(Date.parse(publishedAt) - Date.parse(startedAt))} after the start`,
     ...(proofs.length > 0 ? [proofsTable(proofs, paint)] : ['no drill has proven it yet']),
     ...(decisions.length > 0 ? [decisionsTable(decisions)] : []),
@@ -75,9 +77,18 @@ export function verificationScreen(verifications: readonly Verification[], paint
   const checked = verifications.reduce((sum, { checkedBytes }) => sum + checkedBytes, 0);
   const artifacts = verifications.reduce((sum, one) => sum + one.artifacts, 0);
   const read = `${count(artifacts, 'artifact')}, ${bytes(checked)} read`;
-  if (problems.length === 0) return `${paint.green('every digest is right')}: ${read}`;
+  const storedOnly = verifications.reduce((sum, one) => sum + (one.storedOnly?.length ?? 0), 0);
+  const notRead =
+    storedOnly === 0
+      ? []
+      : [
+          `${count(storedOnly, 'artifact')} encrypted: checked as stored; what is inside can be read where the identity is`,
+        ];
+  if (problems.length === 0)
+    return [`${paint.green('every digest is right')}: ${read}`, ...notRead].join('\n');
   return [
     paint.red(`${count(problems.length, 'problem')}: ${read}`),
     ...problems.map((one) => `  ${one}`),
+    ...notRead,
   ].join('\n');
 }

@@ -60,7 +60,7 @@ function storesOutOfReach(site: Site, { step, path }: Visit): readonly Finding[]
   const hosts = new Set(step.databases.flatMap((database) => hostsOf(site.databases[database])));
   return step.to.flatMap((name, index) => {
     const store = site.stores[name];
-    if (store === undefined || typeof store.directory === 'string') return [];
+    if (store?.kind !== 'directory' || typeof store.directory === 'string') return [];
     const { directory } = store;
     const without = [...hosts].filter((host) => directory[host] === undefined).sort();
     return without.length === 0

@@ -5,13 +5,15 @@ import type { Finding } from '../problem.ts';
 export function drillRules(site: Site): readonly Finding[] {
   const { drill } = site;
   if (drill === undefined)
-    return Object.entries(site.procedures)
-      .filter(([, { proveEveryMs }]) => proveEveryMs !== undefined)
-      .map(([name]) => ({
-        path: ['procedures', name, 'prove-every'],
-        message: 'proofs come from drills, and this file does not say where they are',
-        hint: 'add drill: { scratch: /an/existing/folder }',
-      }));
+    return Object.entries(site.procedures).flatMap(([name, { proveEveryMs, drill: times }]) =>
+      [...(proveEveryMs === undefined ? [] : ['prove-every']), ...(times === undefined ? [] : ['drill'])].map(
+        (key) => ({
+          path: ['procedures', name, key],
+          message: 'proofs come from drills, and this file does not say where they are',
+          hint: 'add, at the top level, drill: { scratch: /an/existing/folder }',
+        }),
+      ),
+    );
   const engines = Object.values(site.databases).map(({ engine }) => engine.kind);
   return [
     ...(engines.includes('mongodb') && drill.mongod === undefined

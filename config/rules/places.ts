@@ -66,7 +66,9 @@ function copyPlaces(site: Site): readonly Place[] {
 }
 
 function storePlaces(site: Site): readonly Place[] {
-  return Object.entries(site.stores).flatMap(([name, { directory }]) => {
+  return Object.entries(site.stores).flatMap(([name, store]) => {
+    if (store.kind !== 'directory') return [];
+    const { directory } = store;
     const path = ['stores', name, 'directory'];
     const place = { kind: 'store' as const, what: `store ${name}` };
     return typeof directory === 'string'
@@ -147,7 +149,9 @@ function copiesInside(copies: Place, places: readonly Place[]): readonly Finding
   ];
 }
 
-function keeperWithout(name: string, { directory, keeper }: Store): readonly Finding[] {
+function keeperWithout(name: string, store: Store): readonly Finding[] {
+  if (store.kind !== 'directory') return [];
+  const { directory, keeper } = store;
   return typeof directory === 'string' || directory[keeper] !== undefined
     ? []
     : [{ path: ['stores', name, 'directory'], message: `no directory on ${keeper}, its keeper` }];

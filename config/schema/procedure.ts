@@ -37,13 +37,26 @@ export function procedureSchema(known: Known) {
       .transform((many) => many * DAY_MS)
       .exactOptional()
       .describe('A newest proof (of "coldbackup drill") that is older than this is a warning: 90d.'),
+    drill: start
+      .exactOptional()
+      .describe(
+        'When the newest complete set is restored to prove it, as "coldbackup drill" does: { days: sun, at: "10:00" }.',
+      ),
+    verify: verify
+      .exactOptional()
+      .describe(
+        'When sets are read again, byte by byte, that were neither made nor read for so long: { days: mon-sun, at: "09:00", every: 30d }.',
+      ),
   }).transform((raw): Procedure => ({
     restart: raw.restart ?? { kind: 'when-done' },
     upBy: raw['up-by'],
     steps: raw.steps,
     onFailure: raw['on-failure'] ?? 'fail',
     whenHeld: raw['when-held'] ?? 'refuse',
-    ...defined({ start: raw.start, keep: raw.keep, proveEveryMs: raw['prove-every'] }),
+    ...defined({
+      ...{ start: raw.start, keep: raw.keep, proveEveryMs: raw['prove-every'] },
+      ...{ drill: raw.drill, verify: raw.verify },
+    }),
   }));
 }
 
@@ -65,8 +78,8 @@ const days = z
     return WEEKDAYS.filter((candidate) => chosen.includes(candidate));
   });
 
-const start = strict({
-  days: days.describe('The days of the week on which the window begins: mon-fri, sun, or [mon, thu].'),
+const startKeys = {
+  days: days.describe('The days of the week on which it begins: mon-fri, sun, or [mon, thu].'),
   at: clockTime.describe('The clock time at which it begins, local to the site.'),
   'not-after': clockTime
     .exactOptional()
@@ -82,15 +95,26 @@ const start = strict({
     .describe(
       'Whether a scheduled run that fails pauses the schedule until "coldbackup schedule resume". Default: false.',
     ),
-}).transform((raw): Start => ({
-  days: raw.days,
-  at: raw.at,
-  ...defined({
-    notAfter: raw['not-after'],
-    notOn: raw['not-on'],
-    pauseOnFailure: raw['pause-on-failure'] === true ? true : undefined,
-  }),
-}));
+};
+
+const start = strict(startKeys).transform(startOf);
+
+const verify = strict({
+  ...startKeys,
+  every: daysLong.describe('A set is read again when it was neither made nor read for so many days: 30d.'),
+}).transform(({ every, ...raw }) => ({ ...startOf(raw), everyMs: every * DAY_MS }));
+
+function startOf(raw: z.output<z.ZodObject<typeof startKeys>>): Start {
+  return {
+    days: raw.days,
+    at: raw.at,
+    ...defined({
+      notAfter: raw['not-after'],
+      notOn: raw['not-on'],
+      pauseOnFailure: raw['pause-on-failure'] === true ? true : undefined,
+    }),
+  };
+}
 
 const restart = z
   .union(

@@ -81,6 +81,11 @@ export const httpUrl = text(
   expectedUnseen,
 ).refine((url) => URL.canParse(url), { error: 'expected an http:// or https:// URL' });
 
+export const port = z
+  .int({ error: expected('a port from 1 to 65535') })
+  .min(1, { error: 'expected a port from 1 to 65535' })
+  .max(65535, { error: 'expected a port from 1 to 65535' });
+
 /** RFC 6901. */
 export const jsonPointer = text(
   /^(\/([^~/]|~[01])*)+$/,

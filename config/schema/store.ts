@@ -1,24 +1,56 @@
 import * as z from 'zod';
 import type { Store } from '../../model/site.ts';
-import { expected, named, strict } from './expect.ts';
+import { defined, expected, named, strict } from './expect.ts';
+import { oneKeyOf, pickOne } from './one-key-of.ts';
 import { reference } from './reference.ts';
 import type { Known } from './reference.ts';
 import { absolutePath } from './scalars.ts';
+import { encryptSchema } from './stores/encrypt.ts';
+import { s3Schema } from './stores/s3.ts';
+import { sftpSchema } from './stores/sftp.ts';
 
 export function storeSchema(known: Known) {
-  return strict({
-    directory: z
-      .union([absolutePath, named(reference('host', known), absolutePath)], {
-        error: expected('an absolute path, or a map from host to absolute path'),
-      })
-      .describe('Where the sets lie: one absolute path, or one per host where the mount points differ.'),
-    shared: z
-      .boolean({ error: expected('true or false') })
-      .describe(
-        'true: all hosts see the same files. false: each host has its own disk, with its own artifacts.',
+  return oneKeyOf(
+    strict({
+      directory: z
+        .union([absolutePath, named(reference('host', known), absolutePath)], {
+          error: expected('an absolute path, or a map from host to absolute path'),
+        })
+        .exactOptional()
+        .describe('Where the sets lie: one absolute path, or one per host where the mount points differ.'),
+      sftp: sftpSchema().exactOptional().describe('A directory on a server that is reached over SFTP.'),
+      s3: s3Schema().exactOptional().describe('A bucket of an S3 server.'),
+      shared: z
+        .boolean({ error: expected('true or false') })
+        .exactOptional()
+        .describe(
+          'Of a directory. true: all hosts see the same files. false: each host has its own disk, with its own artifacts.',
+        ),
+      encrypt: encryptSchema()
+        .exactOptional()
+        .describe('Archives and their lists of files are encrypted before they leave the host.'),
+      keeper: reference('host', known).describe(
+        'The host whose agent publishes, lists, verifies and prunes it.',
       ),
-    keeper: reference('host', known).describe(
-      'The host whose agent publishes, lists, verifies and prunes it.',
-    ),
-  }).transform((raw): Store => ({ kind: 'directory', ...raw }));
+    }),
+    ['directory', 'sftp', 's3'],
+  )
+    .superRefine(({ directory, shared }, context) => {
+      if (directory !== undefined && shared === undefined)
+        context.addIssue({ code: 'custom', path: ['shared'], message: 'missing: expected true or false' });
+      if (directory === undefined && shared === false)
+        context.addIssue({
+          code: 'custom',
+          path: ['shared'],
+          message: 'a server is seen by all hosts: leave out "shared"',
+        });
+    })
+    .transform(({ shared, keeper, encrypt, ...raw }): Store => {
+      const base = { shared: shared ?? true, keeper, ...defined({ encrypt }) };
+      return pickOne<typeof raw, Store>(raw, {
+        directory: (directory) => ({ kind: 'directory', directory, ...base }),
+        sftp: (sftp) => ({ kind: 'sftp', ...sftp, ...base }),
+        s3: (s3) => ({ kind: 's3', ...defined(s3), ...base }),
+      });
+    });
 }

@@ -1,28 +1,31 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { offerFolder } from '../vitam.ts';
+import { archiveList, trees, type Tree } from '../vitam.ts';
 import type { Facts, Look } from './prove.ts';
 import { unpack, type PublishedSet } from './set.ts';
 
-/** The offer's files are those that were acknowledged before their writer stopped, digest by digest. */
-export async function proveOfferFiles(facts: Facts, set: PublishedSet, look: Look): Promise<void> {
-  const expected = expectedDigests(facts);
-  await look(
-    `the offer’s ${expected.size} files are in the copy, each with its digest, and no other`,
-    compare(facts, set, expected),
-  );
+/** The files of each tree are those that were acknowledged before their writer stopped, digest by digest. */
+export async function proveFiles(facts: Facts, set: PublishedSet, look: Look): Promise<void> {
+  for (const tree of trees(facts.places, facts.site)) {
+    const expected = expectedDigests(facts, tree);
+    await look(
+      `${tree.database}: its ${expected.size} files are in the copy, each with its digest, and no other`,
+      compare(facts, set, tree, expected),
+    );
+  }
 }
 
 async function compare(
   facts: Facts,
   set: PublishedSet,
+  tree: Tree,
   expected: ReadonlyMap<string, string>,
 ): Promise<readonly string[]> {
-  const artifact = set.manifest.artifacts.find(({ database }) => database === 'offer-files');
+  const artifact = set.manifest.artifacts.find(({ database }) => database === tree.database);
   if (!artifact) return ['there is no copy of them'];
   const root = await unpack(facts, set, artifact.name);
-  const found = digestsIn(join(root, offerFolder(facts.places, facts.site)));
+  const found = digestsIn(join(root, tree.folder));
   return [
     ...[...expected].flatMap(([path, digest]) => {
       const copied = found.get(path);
@@ -46,11 +49,14 @@ function digestsIn(folder: string): ReadonlyMap<string, string> {
 }
 
 /** As the writers wrote them down, in the form of sha256sum. */
-function expectedDigests({ places }: Facts): ReadonlyMap<string, string> {
-  const files = readdirSync(places.acknowledged).filter((name) => /(^archive-.*|-1)\.sha256$/.test(name));
+function expectedDigests({ places }: Facts, { database, usedBy }: Tree): ReadonlyMap<string, string> {
+  const files = [
+    archiveList(places, database),
+    ...usedBy.map((service) => join(places.acknowledged, `${service}-1.sha256`)),
+  ];
   return new Map(
     files
-      .flatMap((name) => readFileSync(join(places.acknowledged, name), 'utf8').split('\n').filter(Boolean))
+      .flatMap((name) => readFileSync(name, 'utf8').split('\n').filter(Boolean))
       .map((line): [string, string] => [line.slice(66), line.slice(0, 64)]),
   );
 }

@@ -10,7 +10,7 @@ export interface ServiceSettings {
   /** Absent: it writes no documents. */
   readonly documents?: DocumentSettings;
   /** The file tree that it writes. */
-  readonly offer?: string;
+  readonly tree?: string;
   readonly workflows?: WorkflowSettings;
 }
 

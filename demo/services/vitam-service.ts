@@ -1,6 +1,6 @@
 // A stand-in for one service of Vitam, run under servicectl: `node vitam-service.js SETTINGS.json`. It answers on its
-// status page, and writes what the real one would write: documents through mongos, the offer's files, workflows that end.
-// Elasticsearch is one of them too, without anything inside: the night only stops it and starts it again.
+// status page, and writes what the real one would write: documents through mongos, files, workflows that end.
+// Elasticsearch is one of them too: it only writes files.
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
@@ -32,15 +32,15 @@ async function run({
   const file = join(acknowledged, label);
   const writer = documents && createDocumentWriter(documents, label, `${file}.ids`);
   const page = await serve(port, name, writer);
-  const { offer, workflows } = work;
+  const { tree, workflows } = work;
   await Promise.all([
     writer && every(writeEveryMs, stopping.signal, () => writer.insert({ service: name, what: 'routine' })),
-    offer !== undefined &&
+    tree !== undefined &&
       every(writeEveryMs, stopping.signal, (n) =>
-        addObject(offer, join('objects', label, `${n}.bin`), objectBytes, `${file}.sha256`),
+        addObject(tree, join('objects', label, `${n}.bin`), objectBytes, `${file}.sha256`),
       ),
     workflows && endWorkflows(workflows, writer, stopping.signal),
-    !writer && once(stopping.signal),
+    !writer && tree === undefined && once(stopping.signal),
   ]);
   page.closeAllConnections();
   page.close();

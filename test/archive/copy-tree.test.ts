@@ -283,7 +283,7 @@ describe('a copy that cannot end well', () => {
       { kind: 'directory', directory, shared: true, keeper: host },
       host,
     );
-    await expect(copy(place, { store })).rejects.toThrow(
+    await expect(copy(place, { stores: [store] })).rejects.toThrow(
       /Store small .* on host mongo-1 .* The store is full/,
     );
     expect(await filesBelow(directory)).toEqual([]);
@@ -296,7 +296,7 @@ describe('a copy that cannot end well', () => {
       { kind: 'directory', directory, shared: true, keeper: host },
       host,
     );
-    await expect(copy(place, { store })).rejects.toThrow('is its disk mounted?');
+    await expect(copy(place, { stores: [store] })).rejects.toThrow('is its disk mounted?');
     await expect(stat(directory)).rejects.toThrow('ENOENT');
   });
 });

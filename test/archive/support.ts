@@ -49,17 +49,17 @@ export async function makePlace(options: { readonly shared?: boolean } = {}): Pr
   };
 }
 
-export function copy(
+export async function copy(
   place: Place,
   changes: Partial<TreeCopy> = {},
   hooks: Partial<CopyHooks> = {},
 ): Promise<CopiedTree> {
-  return copyTree(
+  const { copied } = await copyTree(
     {
       host,
       roots: [place.tree],
       exclude: [],
-      store: place.store,
+      stores: [place.store],
       set: setRef,
       artifact: 'offer/tree.tar.zst',
       owner: '3-6/backup/offer',
@@ -72,6 +72,9 @@ export function copy(
       ...hooks,
     },
   );
+  const [tree] = copied;
+  if (tree === undefined) throw new Error('it was sealed nowhere');
+  return tree;
 }
 
 /** These programs stand before all others on PATH meanwhile. */

@@ -129,6 +129,8 @@ procedures:
       - backup: { databases: [tree], method: cold, to: [vault] }
     keep: { last: 3 }
     prove-every: 90d
+    drill: { days: sun, at: "10:00" }
+    verify: { days: mon-sun, at: "09:00", every: 30d }
   # Asks its operators, soon after the site was made.
   asking:
     up-by: "${clock(10)}"

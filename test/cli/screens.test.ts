@@ -287,11 +287,16 @@ describe('sets', () => {
   test('are listed with night, store and size', () => {
     expect(setsScreen([])).toBe('no sets');
     const proof = { at: '2026-11-22T10:00:00.000Z', passed: true };
-    expect(setsScreen([{ ...summary, proof }, summary])).toBe(
+    expect(
+      setsScreen([
+        { ...summary, proof },
+        { ...summary, verified: { at: proof.at, passed: false } },
+      ]),
+    ).toBe(
       [
-        'set                           procedure   night        store   size      artifacts   drill',
-        '2026-11-21T190004Z-1a2b3c4d   nightly     2026-11-21   vault   1.23 GB   4           proven 2026-11-22',
-        '2026-11-21T190004Z-1a2b3c4d   nightly     2026-11-21   vault   1.23 GB   4           -',
+        'set                           procedure   night        store   size      artifacts    read again   drill',
+        '2026-11-21T190004Z-1a2b3c4d   nightly     2026-11-21   vault   1.23 GB   4            -            proven 2026-11-22',
+        '2026-11-21T190004Z-1a2b3c4d   nightly     2026-11-21   vault   1.23 GB   4, DAMAGED   2026-11-22   -',
       ].join('\n'),
     );
   });
@@ -336,7 +341,7 @@ describe('sets', () => {
         'artifact                    host    size   content   files   sha256',
         'offer-files/files.tar.zst   app-1   1 kB   4 kB      12      abababababababab',
         '',
-        '1 artifact, 1 kB; 3 steps; published 2 h 30 min after the start',
+        '1 artifact, 1.1 kB with their lists of files; 3 steps; published 2 h 30 min after the start',
         '',
         'no drill has proven it yet',
       ].join('\n'),

@@ -678,6 +678,18 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       /does not say where they are/,
     ],
     [
+      'drills at a time without a place',
+      [['    keep: { last: 3', '    drill: { days: sun, at: "10:00" }\n    keep: { last: 3']],
+      'procedures.nightly.drill',
+      /does not say where they are/,
+    ],
+    [
+      'reading again without a period',
+      [['    keep: { last: 3', '    verify: { days: sun, at: "10:00" }\n    keep: { last: 3']],
+      'procedures.nightly.verify.every',
+      /missing: expected a number of days/,
+    ],
+    [
       'proofs that are asked for in hours',
       [['    keep: { last: 3', '    prove-every: 48h\n    keep: { last: 3']],
       'procedures.nightly.prove-every',

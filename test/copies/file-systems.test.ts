@@ -244,16 +244,24 @@ if (reason !== null) console.warn(`copies on xfs and btrfs are not tested: ${rea
       host,
     );
     const set = { site: 'test', procedure: 'test', id: 'one' };
-    const { sha256, leftOut } = await copyTree(
+    const { copied } = await copyTree(
       {
-        ...{ host, roots, exclude: copyExcludes(), store, set, artifact: 'a.tar.zst', owner: '1-test' },
+        ...{
+          host,
+          roots,
+          exclude: copyExcludes(),
+          stores: [store],
+          set,
+          artifact: 'a.tar.zst',
+          owner: '1-test',
+        },
         ...(at !== undefined && { at }),
       },
       { ...hooks(), onProgress: () => undefined },
     );
     const list = readFileSync(join(store.place, 'test/test/one/a.tar.zst.files'), 'utf8');
     expect(data).not.toBe('');
-    return { sha256, leftOut, list };
+    return { sha256: copied[0]?.sha256, leftOut: copied[0]?.leftOut, list };
   }
 });
 

@@ -33,7 +33,10 @@ describe('npm run demo', () => {
         '✓ access-external was found stopped, and is stopped',
         '✓ coldbackup sets verify: every digest is right',
         '✓ config has a primary and two secondaries, the members it had',
+        '✓ configuration: its N files are in the copy, each with its digest, and no other',
+        '✓ elasticsearch-data: its N files are in the copy, each with its digest, and no other',
         '✓ no host is held by a run any more',
+        '✓ offer-files: its N files are in the copy, each with its digest, and no other',
         '✓ sha256sum --check: every digest is right',
         '✓ shard1 has a primary and two secondaries, the members it had',
         '✓ shard2 has a primary and two secondaries, the members it had',
@@ -41,7 +44,6 @@ describe('npm run demo', () => {
         '✓ the copies of 2 shards hold the N documents acknowledged, and no other',
         '✓ the copy of the config servers has the chunks as they lay',
         '✓ the night is complete',
-        '✓ the offer’s N files are in the copy, each with its digest, and no other',
         '✓ the services write again',
       ]);
       expect(processesOf(run)).toEqual([]);

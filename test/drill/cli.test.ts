@@ -1,9 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Client, Connection } from '@temporalio/client';
 import { createMiniSite, type MiniSite } from '../cli/mini-site.ts';
 import { startAll, type Running } from '../cli/coldbackup.ts';
+import type { RunRef } from '../../client/reports.ts';
 import type { Drill } from '../../workflows/drill.ts';
+import { controlQueue } from '../../workflows/messages.ts';
+import type { VerifyInput } from '../../workflows/verify.ts';
 import { createCleanup, waitFor } from '../support/processes.ts';
 
 /** A set made by a real night, drilled by the command line through a real server, control and agents. */
@@ -13,6 +18,7 @@ describe('coldbackup drill', () => {
   let site: MiniSite;
   let all: Running;
   let set: string;
+  let temporal: Client;
 
   beforeAll(async () => {
     site = await createMiniSite(cleanup);
@@ -21,6 +27,9 @@ describe('coldbackup drill', () => {
     const report = JSON.parse(stdout) as { outcome: string; sets: { set: { id: string } }[] };
     expect([code, report.outcome]).toEqual([0, 'complete']);
     set = report.sets[0]?.set.id ?? '';
+    const connection = await Connection.connect({ address: all.server.address });
+    cleanup.add(() => connection.close());
+    temporal = new Client({ connection });
   });
 
   test('before the first, preflight warns that no set was ever proven', async () => {
@@ -42,18 +51,52 @@ describe('coldbackup drill', () => {
   });
 
   test('of a set with one flipped bit fails, and marks the set; preflight warns', async () => {
-    const artifact = join(site.store, 'mini', 'nightly', set, 'tree', 'files.tar.zst');
-    const whole = readFileSync(artifact);
-    const bytes = Buffer.from(whole);
-    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
-    writeFileSync(artifact, bytes);
+    const mend = flipBit();
     const { code, stdout } = await all.coldbackup('drill', 'mini', set, '--wait', '--json');
     expect(code).toBe(1);
     expect((JSON.parse(stdout) as Drill).proof).toMatchObject({ passed: false });
     expect((await all.coldbackup('sets', 'mini')).stdout).toMatch(/FAILED \d{4}-\d\d-\d\d$/m);
     expect((await all.coldbackup('plan', 'mini', 'nightly')).stdout).toContain(`the drill of ${set} failed`);
-    writeFileSync(artifact, whole);
+    mend();
     expect((await all.coldbackup('drill', 'mini', set, '--wait')).code).toBe(0);
+  });
+
+  test('starts by a schedule, as reading sets again does, which is paused and triggered apart from the nights', async () => {
+    const { coldbackup } = all;
+    expect((await coldbackup('schedule', 'apply', site.file)).stdout).toContain('2 created');
+    const triggered = await coldbackup('schedule', 'trigger', 'mini', 'nightly', '--of', 'drill', '--json');
+    const { workflowId } = JSON.parse(triggered.stdout) as RunRef;
+    await expect(temporal.workflow.getHandle(workflowId).result()).resolves.toMatchObject({
+      set: { id: set },
+      proof: { passed: true },
+    });
+    const why = ['--why', 'disks are busy', '--by', 'ana'];
+    expect((await coldbackup('schedule', 'pause', 'mini', 'nightly', ...why)).code).not.toBe(0);
+    expect((await coldbackup('schedule', 'pause', 'mini', 'nightly', '--of', 'verify', ...why)).code).toBe(0);
+    const { stdout } = await coldbackup('schedule', 'list');
+    expect(stdout).toMatch(/^mini\/nightly\/drill +sun 10:00 .* active$/m);
+    expect(stdout).toMatch(/^mini\/nightly\/verify +daily 09:00 .* paused: disks are busy \(ana\)$/m);
+  });
+
+  test('reads again what is due; a damaged set is told, listed as such, and kept', async () => {
+    const verify = (everyDays: number) =>
+      temporal.workflow.execute('verify', {
+        ...{ workflowId: randomUUID(), taskQueue: controlQueue },
+        args: [{ site: 'mini', procedure: 'nightly', everyDays } satisfies VerifyInput],
+      });
+    await expect(verify(1)).resolves.toEqual({ sets: [] });
+    const read = { set: expect.objectContaining({ id: set }) as unknown, store: 'vault' };
+    await expect(verify(0)).resolves.toEqual({ sets: [{ ...read, problems: [] }] });
+    expect((await all.coldbackup('sets', 'mini')).stdout).toMatch(/ 1 +\d{4}-\d\d-\d\d +proven/);
+
+    const mend = flipBit();
+    await expect(verify(0)).rejects.toMatchObject({ cause: { type: 'Damaged' } });
+    expect((await all.coldbackup('sets', 'mini')).stdout).toContain('DAMAGED');
+    expect((await all.coldbackup('plan', 'mini', 'nightly')).stdout).toContain(`damaged: ${set}`);
+    expect((await all.coldbackup('prune', 'mini', '--dry-run')).stdout).toMatch(/stays +damaged/);
+    mend();
+    await verify(0);
+    expect((await all.coldbackup('sets', 'mini')).stdout).not.toContain('DAMAGED');
   });
 
   test('does not begin while a run holds the host: nothing is recorded', async () => {
@@ -78,6 +121,18 @@ describe('coldbackup drill', () => {
     expect(refused.code).toBe(3);
     expect(refused.stderr).toContain('is not there: make it, or mount its disk');
   });
+
+  /** In the middle of the set's archive; gives what flips it back. */
+  function flipBit(): () => void {
+    const artifact = join(site.store, 'mini', 'nightly', set, 'tree', 'files.tar.zst');
+    const whole = readFileSync(artifact);
+    const bytes = Buffer.from(whole);
+    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+    writeFileSync(artifact, bytes);
+    return () => {
+      writeFileSync(artifact, whole);
+    };
+  }
 
   function hostsWithScratch(): readonly string[] {
     return readdirSync(join(site.scratch, 'coldbackup', 'mini'));

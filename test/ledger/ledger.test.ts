@@ -253,7 +253,9 @@ describe('a job of a host', () => {
       'c',
       '5/copy',
       ({ signal }) =>
-        new Promise((_r, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error))),
+        new Promise<never>((_r, reject) =>
+          signal.addEventListener('abort', () => reject(signal.reason as Error)),
+        ),
       never,
     );
     job.catch(() => undefined);

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { ApplicationFailure } from '@temporalio/common';
 import { beating } from '../../activities/beat.ts';
 import { createJobs } from '../../activities/ledger/jobs.ts';
 import { openJournal, type Journal } from '../../activities/ledger/journal.ts';
@@ -9,7 +10,7 @@ import { createLedger } from '../../activities/ledger/ledger.ts';
 import { openEntries } from '../../activities/ledger/records.ts';
 import type { World } from '../../activities/ledger/world.ts';
 import type { AgentActivities } from '../../model/activities.ts';
-import type { Artifact } from '../../model/manifest.ts';
+import type { Artifact, Manifest } from '../../model/manifest.ts';
 import type { Plan, PlanMongodb, PlanStep } from '../../model/plan.ts';
 import type { HostName, Site } from '../../model/site.ts';
 
@@ -26,10 +27,13 @@ export interface Miniature {
   /** Everything that does not look as at the start; empty: all is back. */
   differences(): readonly string[];
   readonly published: string[];
+  readonly manifests: Manifest[];
   /** Every call in the order of its begin: `host activity what`. */
   readonly calls: string[];
   /** Asked before each call and each undo; throws to make it fail for good. */
   fault: (call: string) => void | Promise<void>;
+  /** Of copies that go to several stores. */
+  storeFails: (store: string, artifact: string) => boolean;
   /**
    * Called where a fault makes the run cancel what is in flight: what runs ends later, what has ended is known first. The test server (not a real
    * one) is stuck for ever when an activity ends while its cancel is on the way.
@@ -65,6 +69,7 @@ export function createMiniature(
   const made = new Map<HostName, AgentActivities>();
   const calls: string[] = [];
   const published: string[] = [];
+  const manifests: Manifest[] = [];
   let hushedAtMs = -Infinity;
 
   const miniature: Miniature = {
@@ -88,8 +93,10 @@ export function createMiniature(
       ),
     ],
     published,
+    manifests,
     calls,
     fault: () => undefined,
+    storeFails: () => false,
     hush() {
       hushedAtMs = performance.now();
       return delay(hushMs);
@@ -163,8 +170,26 @@ export function createMiniature(
           async () => artifactOf(input.artifact, input.store, host, input.source.database),
           signal(),
         ),
+      copyToStores: async (input) =>
+        jobs.run(
+          input.id,
+          input.position,
+          async () => {
+            const failed = input.stores.filter((store) => miniature.storeFails(store, input.artifact));
+            const left = input.stores.filter((store) => !failed.includes(store));
+            const isOver = left.length === 0 || (input.needs === 'all' && failed.length > 0);
+            if (isOver) await miniature.hush();
+            if (isOver) throw ApplicationFailure.nonRetryable(`${failed.join(', ')} full`, 'StoreError');
+            return {
+              artifacts: left.map((store) => artifactOf(input.artifact, store, host, input.source.database)),
+              failed: failed.map((store) => ({ store, why: 'the store is full' })),
+            };
+          },
+          signal(),
+        ),
       publishSet: async ({ store, manifest }) => {
         published.push(manifest.set.id);
+        manifests.push(manifest);
         return {
           set: manifest.set,
           store,
@@ -189,6 +214,7 @@ export function createMiniature(
       pruneSets: async () => [],
       explainSets: async () => [],
       pinSet: async () => undefined,
+      recordVerification: () => Promise.reject(new Error('no night does this')),
       drillSet: async () => Promise.reject(new Error('not in the miniature')),
       recordProof: async () => undefined,
       readProofs: async () => [],

@@ -3,15 +3,16 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
-import { TestWorkflowEnvironment } from '@temporalio/testing';
+import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { bundleWorkflowCode, DefaultLogger, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
 import { loadSite, type LoadedSite } from '../../config/load.ts';
 import { resolvePlan } from '../../config/plan.ts';
 import type { AgentActivities, ControlActivities } from '../../model/activities.ts';
+import type { Manifest } from '../../model/manifest.ts';
 import type { Plan } from '../../model/plan.ts';
 import type { Report } from '../../model/progress.ts';
 import { agentQueue, controlQueue } from '../../workflows/messages.ts';
-import { timeSkipping } from '../support/test-server.ts';
+import { startTestServer } from '../support/test-server.ts';
 import { createMiniature, type Miniature } from './miniature.ts';
 
 const stalledAfterMs = 20_000;
@@ -30,6 +31,7 @@ export interface Night {
   readonly report: Report;
   readonly calls: readonly string[];
   readonly published: readonly string[];
+  readonly manifests: readonly Manifest[];
   readonly differences: readonly string[];
   readonly handle: WorkflowHandle;
 }
@@ -87,7 +89,8 @@ interface Theatre {
 }
 
 async function openTheatre(loaded: LoadedSite, workflowBundle: WorkflowBundle): Promise<Theatre> {
-  const env = await startTestServer();
+  const server = await startTestServer();
+  const { env } = server;
   const stage = await setStage(env, loaded);
   const connection = env.nativeConnection;
   const workers = await Promise.all([
@@ -108,7 +111,7 @@ async function openTheatre(loaded: LoadedSite, workflowBundle: WorkflowBundle): 
     async close() {
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
       await Promise.race([running, delay(shutdownMs, undefined, { ref: false })]);
-      await env.teardown();
+      await server.close();
     },
   };
 }
@@ -133,8 +136,8 @@ async function runNight(
     });
     started.resolve(handle);
     const report = await env.connection.withAbortSignal(signal, () => reportOf(handle, stage));
-    const { calls, published } = miniature;
-    return { report, calls, published, differences: miniature.differences(), handle };
+    const { calls, published, manifests } = miniature;
+    return { report, calls, published, manifests, differences: miniature.differences(), handle };
   } finally {
     miniature.close();
   }
@@ -180,16 +183,6 @@ function current(stage: Stage, host: string): object {
   return Object.fromEntries(
     names.map((name) => [name, (input: never) => stage.miniature.activities(host)[name](input)]),
   );
-}
-
-/** The SDK gives its server 5 s to answer, which a busy machine needs for Java alone. */
-async function startTestServer(attempts = 12): Promise<TestWorkflowEnvironment> {
-  try {
-    return await TestWorkflowEnvironment.createTimeSkipping(timeSkipping());
-  } catch (error) {
-    if (attempts <= 1) throw error;
-    return startTestServer(attempts - 1);
-  }
 }
 
 export async function planOf(file: string): Promise<Plan> {

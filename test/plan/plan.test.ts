@@ -37,7 +37,7 @@ describe('the plan of the Vitam night', () => {
       '2/processing/3: stop processing',
       '3: stop functional-administration, logbook, metadata, storage, storage-default-offer',
       '4: stop elasticsearch',
-      '5: cold backup of vitam-mongo, offer-files to vault',
+      '5: cold backup of vitam-mongo, offer-files, elasticsearch-data, configuration to vault',
     ]);
   });
 

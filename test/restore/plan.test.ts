@@ -96,7 +96,7 @@ describe('the plan of a restore', () => {
 function loaded(): LoadedSite {
   const parsed = parseSite(site, 'shop.yaml');
   if ('problems' in parsed) throw new Error(JSON.stringify(parsed.problems));
-  return { site: parsed.site, digest: 'd', file: 'shop.yaml' } as LoadedSite;
+  return { ...parsed, file: 'shop.yaml' };
 }
 
 function request(

@@ -75,6 +75,22 @@ describe('coldbackup schedule apply', () => {
     expect(memo).toEqual({ coldbackup: nightly });
   });
 
+  test('makes schedules of their own for drills and for reading sets again', async () => {
+    const care =
+      'drill: { days: sun, at: "10:00" }\n    verify: { days: mon-sun, at: "09:00", every: 30d, not-on: ["2026-12-24"] }';
+    const file = { nightly: `${weekdays}\n    ${care}` };
+    expect(brief(await apply(file))).toEqual([`create ${id}`, `create ${id}/drill`, `create ${id}/verify`]);
+    expect(brief(await apply(file))).toEqual([`same ${id}`, `same ${id}/drill`, `same ${id}/verify`]);
+    const { action } = await schedules().getHandle(`${id}/verify`).describe();
+    expect(action).toMatchObject({ workflowType: 'verify', args: [{ ...nightly, everyDays: 30 }] });
+    await listed([id, `${id}/drill`, `${id}/verify`]);
+    expect(brief(await apply({ nightly: weekdays }))).toEqual([
+      `same ${id}`,
+      `delete ${id}/drill`,
+      `delete ${id}/verify`,
+    ]);
+  });
+
   test('without not-after a missed start is made up for within an hour', async () => {
     await apply({ nightly: '{ days: sun, at: "23:30", pause-on-failure: true }' });
     expect((await described()).policies).toMatchObject({ catchupWindow: 3_600_000, pauseOnFailure: true });

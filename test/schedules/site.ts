@@ -34,6 +34,7 @@ timezone: ${timezone}
 hosts: [one]
 services:
   web: { host: one, systemd: web.service }
+drill: { scratch: /srv/drill }
 procedures:
 ${Object.entries(starts)
   .map(

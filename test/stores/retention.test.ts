@@ -47,6 +47,13 @@ describe('retention', () => {
     expect(kept(failed)).toEqual([failed[1], newer.at(-1)]);
   });
 
+  test('keeps a set that was read again and is damaged, and counts it for no rule', () => {
+    const [old, newer, newest] = [1, 10, 20].map((day) => setAt(day, 2, true));
+    const sets = [old, newer, { ...newest, verified: { passed: false } }] as RetainedSet[];
+    const removed = selectForRemoval(sets, { last: 1 }, now);
+    expect(removed).toEqual([old]);
+  });
+
   test('keeps the newest sets of `last`, and the newest of each of the last days, weeks and months', () => {
     holds((sets, keep, removed) => {
       const complete = sorted(sets.filter((set) => set.complete)).reverse();

@@ -16,6 +16,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createStoreActivities } from '../../activities/stores/activities.ts';
 import { checkStore } from '../../activities/stores/checks.ts';
+import { checkRoomAhead, mostSets } from '../../activities/stores/room.ts';
+import type { Retention } from '../../model/site.ts';
 import { runCommand } from '../../activities/system/command.ts';
 import type { Artifact, Manifest } from '../../model/manifest.ts';
 import type { Plan } from '../../model/plan.ts';
@@ -407,3 +409,31 @@ test('the check of a store tells its room, and a no-go when the last set would n
 async function makeOld(path: string): Promise<void> {
   await runCommand(['find', path, '-exec', 'touch', '-d', '2 days ago', '{}', '+']);
 }
+
+test('says before the disk is full that it will be, by what retention keeps and what the last set took', async () => {
+  const plan = { site: 'vitam', procedure: 'nightly' };
+  const ahead = async (keep: Retention | null) =>
+    (await checkRoomAhead(siteWith(directory), 'vault', 'mongo-1', { ...plan, keep }))[0];
+  expect(await ahead({ last: 14 })).toBeUndefined();
+  const manifest = await publishOne();
+  expect(await ahead({ last: 14 })).toBeUndefined();
+  const { bavail, bsize } = await statfs(directory);
+  const large = manifest.artifacts.map((artifact) => ({ ...artifact, sizeBytes: (bavail * bsize) / 10.5 }));
+  await writeFile(
+    join(folderOf(directory, set), 'manifest.json'),
+    JSON.stringify({ ...manifest, artifacts: large }),
+  );
+  expect(await ahead({ last: 10 })).toBeUndefined();
+  expect(await ahead({ last: 4, weekly: 10 })).toMatchObject({
+    verdict: 'warning',
+    detail: expect.stringMatching(/keep lets at most 14 sets stay, 1 are there; .* full after (9|10) more/),
+  });
+  expect(await ahead(null)).toMatchObject({ detail: expect.stringContaining('nothing ever goes') });
+});
+
+test('counts what rules keep at most; within a time, by the days on which a set is made', () => {
+  expect(mostSets(null, 7)).toBe(null);
+  expect(mostSets({ last: 3, monthly: 12 }, 7)).toBe(15);
+  expect(mostSets({ withinDays: 42 }, 5)).toBe(30);
+  expect(mostSets({ withinDays: 42 }, 1)).toBe(6);
+});

@@ -2,9 +2,13 @@ import { join } from 'node:path';
 import { DEFAULT_LIMITS } from '../../config/schema/limits.ts';
 import { copyArtifact } from '../../activities/archive/copy-artifact.ts';
 import type { Artifact, Manifest, SetRef } from '../../model/manifest.ts';
-import type { Site } from '../../model/site.ts';
+import type { Site, Store } from '../../model/site.ts';
 
 export function siteWith(directory: string | Readonly<Record<string, string>>, shared = true): Site {
+  return siteOf({ kind: 'directory', directory, shared, keeper: 'mongo-1' });
+}
+
+export function siteOf(vault: Store): Site {
   return {
     site: 'vitam',
     timezone: 'Europe/Paris',
@@ -13,7 +17,7 @@ export function siteWith(directory: string | Readonly<Record<string, string>>, s
     jobs: {},
     counts: {},
     databases: {},
-    stores: { vault: { kind: 'directory', directory, shared, keeper: 'mongo-1' } },
+    stores: { vault },
     procedures: {},
     limits: DEFAULT_LIMITS,
   };

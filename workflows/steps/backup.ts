@@ -3,8 +3,9 @@ import type { Artifact, DatabaseRecord } from '../../model/manifest.ts';
 import type { PlanBackup, PlanDatabase } from '../../model/plan.ts';
 import { backupFiles } from '../engines/files.ts';
 import { backupMongodb } from '../engines/mongodb.ts';
+import { storesLeft } from '../copy.ts';
 import { closeScope } from '../ledger.ts';
-import type { Run } from '../run.ts';
+import { leaveOut, type Run } from '../run.ts';
 import type { StepResult } from '../steps.ts';
 import { together } from '../together.ts';
 
@@ -13,6 +14,9 @@ export interface BackupTarget {
   readonly scope: string;
   readonly attempt: number;
   readonly to: readonly string[];
+  readonly needs?: 'all' | 'any';
+  /** Stores that have not all of it, and why; of all databases of the step. */
+  readonly failed: Map<string, string>;
   readonly step: string;
   /** What comes of it; counts once the whole step is done. */
   readonly artifacts: Artifact[];
@@ -21,7 +25,12 @@ export interface BackupTarget {
 
 /** Databases side by side; one that fails ends the others: an incomplete set is not published. */
 export async function backup(run: Run, step: PlanBackup, attempt: number): Promise<StepResult> {
-  const wanted = step.databases.map((database) => ({ database, target: targetOf(step, database, attempt) }));
+  const failed = new Map(step.to.flatMap((store) => known(run, store)));
+  const wanted = step.databases.map((database) => ({
+    database,
+    target: targetOf(step, database, attempt, failed),
+  }));
+  storesLeft({ to: step.to, failed });
   try {
     await together(
       wanted.map(
@@ -41,11 +50,20 @@ export async function backup(run: Run, step: PlanBackup, attempt: number): Promi
       );
     throw error;
   }
+  const left = storesLeft({ to: step.to, failed });
   for (const { target } of wanted) {
-    run.artifacts.push(...target.artifacts);
+    run.artifacts.push(...target.artifacts.filter(({ store }) => left.includes(store)));
     run.databases.push(...target.databases);
   }
-  return { outcome: 'done' };
+  for (const [store, why] of failed) leaveOut(run, store, why);
+  const out = step.to.filter((store) => !left.includes(store));
+  return { outcome: 'done', ...(out.length > 0 && { detail: `not in ${out.join(', ')}` }) };
+}
+
+/** It has failed before in this run. */
+function known(run: Run, store: string): readonly (readonly [string, string])[] {
+  const why = run.storesFailed.get(store);
+  return why === undefined ? [] : [[store, why]];
 }
 
 /** `vitam-mongo/shard1.tar.zst`; what an earlier attempt has sealed is never written over. */
@@ -67,9 +85,18 @@ function scopesOf(database: PlanDatabase, target: BackupTarget): readonly string
 }
 
 /** A scope that was closed stays closed: each attempt has its own. */
-function targetOf(step: PlanBackup, { database }: PlanDatabase, attempt: number): BackupTarget {
+function targetOf(
+  step: PlanBackup,
+  { database }: PlanDatabase,
+  attempt: number,
+  failed: Map<string, string>,
+): BackupTarget {
   const scope = attempt === 1 ? `${step.id}/${database}` : `${step.id}/${database}~${attempt}`;
-  return { scope, attempt, to: step.to, step: step.id, artifacts: [], databases: [] };
+  const { to, needs, id } = step;
+  return {
+    ...{ scope, attempt, to, failed, step: id, artifacts: [], databases: [] },
+    ...(needs !== undefined && { needs }),
+  };
 }
 
 /** Skipped, or asked about: what it stopped must not stay down for that. Else all is brought back at once. */

@@ -1,0 +1,119 @@
+import { createHash } from 'node:crypto';
+import type { S3Client } from '@aws-sdk/client-s3';
+
+const mib = 1024 * 1024;
+/** At most 10,000 parts make an object (Amazon S3 User Guide, "multipart upload limits"): later ones are larger. */
+const firstPartBytes = 16 * mib;
+const doubleEvery = 1_250;
+const underWayBytes = 64 * mib;
+
+interface Sent {
+  readonly number: number;
+  readonly etag: string | undefined;
+  readonly digest: Buffer;
+}
+
+export interface Upload {
+  readonly key: string;
+  readonly uploadId: string;
+}
+
+export interface Uploaded {
+  readonly sizeBytes: number;
+  readonly parts: readonly {
+    readonly ETag?: string;
+    readonly PartNumber: number;
+    readonly ChecksumSHA256: string;
+  }[];
+  /** What the server must make of the digests of the parts ("checking object integrity"). */
+  readonly digest: string;
+}
+
+/** The parts of one object, one after the other; the server refuses one whose SHA-256 is not the one that we took. */
+export function createUploader(client: S3Client, bucket: string, { key, uploadId }: Upload) {
+  const ended = new AbortController();
+  const underWay = new Set<Promise<void>>();
+  const sent: Sent[] = [];
+  let pieces: Buffer[] = [];
+  let gatheredBytes = 0;
+  let inFlightBytes = 0;
+  let sizeBytes = 0;
+  let number = 0;
+  let failed: { readonly error: unknown } | null = null;
+  const mustBeWell = (): void => {
+    if (failed !== null) throw failed.error;
+  };
+  const send = (body: Buffer): void => {
+    number += 1;
+    const mine = number;
+    inFlightBytes += body.length;
+    const going = uploadPart(mine, body)
+      .catch((error: unknown) => {
+        failed ??= { error };
+      })
+      .finally(() => {
+        inFlightBytes -= body.length;
+        underWay.delete(going);
+      });
+    underWay.add(going);
+  };
+  const uploadPart = async (mine: number, body: Buffer): Promise<void> => {
+    const { UploadPartCommand } = await import('@aws-sdk/client-s3');
+    const digest = createHash('sha256').update(body).digest();
+    const { ETag } = await client.send(
+      new UploadPartCommand({
+        ...{ Bucket: bucket, Key: key, UploadId: uploadId, PartNumber: mine, Body: body },
+        ...{ ContentLength: body.length, ChecksumSHA256: digest.toString('base64') },
+      }),
+      { abortSignal: ended.signal },
+    );
+    sent.push({ number: mine, etag: ETag, digest });
+  };
+  const flush = async (): Promise<void> => {
+    const body = Buffer.concat(pieces);
+    pieces = [];
+    gatheredBytes = 0;
+    while (underWay.size > 0 && inFlightBytes + body.length > underWayBytes) await Promise.race(underWay);
+    mustBeWell();
+    send(body);
+  };
+  return {
+    async add(chunk: Buffer): Promise<void> {
+      mustBeWell();
+      pieces.push(chunk);
+      gatheredBytes += chunk.length;
+      sizeBytes += chunk.length;
+      if (gatheredBytes >= partBytes(number)) await flush();
+    },
+    /** All that was written is at the server. */
+    async end(): Promise<Uploaded> {
+      if (gatheredBytes > 0 || number === 0) await flush();
+      await Promise.all(underWay);
+      mustBeWell();
+      const parts = [...sent].sort((one, other) => one.number - other.number);
+      const whole = createHash('sha256');
+      for (const { digest } of parts) whole.update(digest);
+      return {
+        sizeBytes,
+        parts: parts.map(({ number: PartNumber, etag, digest }) => ({
+          ...(etag !== undefined && { ETag: etag }),
+          PartNumber,
+          ChecksumSHA256: digest.toString('base64'),
+        })),
+        digest: `${whole.digest('base64')}-${parts.length}`,
+      };
+    },
+    /** Nothing more is sent. */
+    async stop(): Promise<void> {
+      ended.abort();
+      pieces = [];
+      failed ??= { error: new Error('the upload was given up') };
+      await Promise.allSettled(underWay);
+    },
+  };
+}
+
+/** 16 MiB, and twice as much after each 1,250 parts: 5 TB, the largest object, in 10,000 of them. */
+export function partBytes(before: number): number {
+  return firstPartBytes * 2 ** Math.floor(before / doubleEvery);
+}

@@ -1,0 +1,35 @@
+import { z } from 'zod';
+import type { SetRef, SetSummary, VerificationRecord } from '../../model/manifest.ts';
+import { StoreError, manifestName } from './names.ts';
+import type { Store } from './store.ts';
+
+const verifiedName = 'verified.json';
+
+const recordSchema = z.looseObject({ format: z.literal(1), at: z.string(), problems: z.array(z.string()) });
+
+/** Nothing where it was never read again, or what was written then cannot be read. */
+export async function lastVerified(store: Store, set: SetRef): Promise<Pick<SetSummary, 'verified'>> {
+  const text = await store.readText(set, verifiedName);
+  const parsed = recordSchema.safeParse(text === null ? null : parsedJson(text));
+  if (!parsed.success) return {};
+  return { verified: { at: parsed.data.at, passed: parsed.data.problems.length === 0 } };
+}
+
+/** By the keeper alone. */
+export async function recordVerification(
+  store: Store,
+  set: SetRef,
+  record: VerificationRecord,
+): Promise<void> {
+  if ((await store.sizeBytes(set, manifestName)) === null)
+    throw new StoreError(`Set ${set.id} is no longer in store ${store.name}: nothing is recorded.`);
+  await store.replaceText(set, verifiedName, `${JSON.stringify({ format: 1, ...record }, null, 2)}\n`);
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,90 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { ApplicationFailure } from '@temporalio/common';
+import { storesLeft } from '../../workflows/copy.ts';
+import { openNights, type Night, type Nights, type Prepare } from './night.ts';
+
+/** The example, with a second store: one read goes to both. */
+const folder = mkdtempSync(join(tmpdir(), 'coldbackup-several-'));
+const opened = new Map<string, Nights>();
+afterAll(async () => {
+  for (const nights of opened.values()) await nights.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function night(needs: string, prepare: Prepare): Promise<Night> {
+  const file = join(folder, `${needs === '' ? 'default' : needs}.yaml`);
+  const example = readFileSync('examples/vitam.yaml', 'utf8')
+    .replace('to: [vault]', `to: [vault, offsite]${needs === '' ? '' : `, needs: ${needs}`}`)
+    .replace(
+      /^stores:$/m,
+      'stores:\n  offsite: { directory: /backup/offsite, shared: true, keeper: mongo-2 }',
+    );
+  expect(example).toContain('to: [vault, offsite]');
+  writeFileSync(file, example);
+  const nights = opened.get(needs) ?? (await openNights(file));
+  opened.set(needs, nights);
+  return nights.run(prepare);
+}
+
+const copies = ({ calls }: Night): readonly string[] =>
+  calls.filter((call) => / copy(ToStores)? /.test(call)).map((call) => call.split(' ')[1] ?? '');
+const setsOf = ({ report }: Night): readonly string[] => report.sets.map(({ store }) => store).sort();
+const mongo = (store: string) => (name: string, artifact: string) =>
+  name === store && artifact.startsWith('vitam-mongo/');
+
+describe('a backup to several stores', () => {
+  test('reads each source once, and there is a whole set in each of them', async () => {
+    const done = await night('', () => undefined);
+    expect(done.report).toMatchObject({ outcome: 'complete', warnings: [] });
+    expect(copies(done)).toEqual(Array.from({ length: 4 }, () => 'copyToStores'));
+    expect(setsOf(done)).toEqual(['offsite', 'vault']);
+    expect(done.manifests.map(({ artifacts }) => artifacts.length)).toEqual([4, 4]);
+    for (const { artifacts } of done.manifests)
+      expect(new Set(artifacts.map(({ store }) => store)).size).toBe(1);
+    expect(done.differences).toEqual([]);
+  });
+
+  test('that needs any goes on without one that fails; outcome and manifest say which, and it gets no set', async () => {
+    const done = await night('any', (miniature) => {
+      miniature.storeFails = mongo('offsite');
+    });
+    expect(done.report.outcome).toBe('complete');
+    expect(setsOf(done)).toEqual(['vault']);
+    expect(done.manifests).toHaveLength(1);
+    expect(done.manifests[0]?.artifacts).toHaveLength(4);
+    const said = 'store offsite gets no set of this run: the store is full';
+    expect(done.report.warnings).toEqual([said]);
+    expect(done.manifests[0]?.warnings).toEqual([said]);
+    expect(done.report.steps.find(({ label }) => label.includes('backup'))).toMatchObject({
+      outcome: 'done',
+      detail: 'not in offsite',
+    });
+    expect(done.differences).toEqual([]);
+  });
+
+  test('that needs any publishes in the others where one takes no manifest', async () => {
+    const unpublished = await night('any', (miniature) => {
+      miniature.fault = (call) => {
+        if (call.startsWith('mongo-2 publishSet'))
+          throw ApplicationFailure.nonRetryable('the server is gone', 'StoreError');
+      };
+    });
+    expect(unpublished.report.outcome).toBe('complete');
+    expect(setsOf(unpublished)).toEqual(['vault']);
+    expect(unpublished.report.warnings[0]).toMatch(
+      /^store offsite gets no set of this run: its manifest could not be written: .*the server is gone/,
+    );
+  });
+
+  test('fails where every store has failed, each for its own reason', () => {
+    const failed = new Map([['offsite', 'the store is full']]);
+    expect(storesLeft({ to: ['vault', 'offsite'], failed })).toEqual(['vault']);
+    failed.set('vault', 'its disk is gone');
+    expect(() => storesLeft({ to: ['vault', 'offsite'], failed })).toThrow(
+      'no store of the step has all of it: vault: its disk is gone; offsite: the store is full',
+    );
+  });
+});

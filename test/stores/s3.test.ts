@@ -1,0 +1,159 @@
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectVersionsCommand,
+  ListObjectsV2Command,
+} from '@aws-sdk/client-s3';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { openStore } from '../../activities/stores/activities.ts';
+import { StoreError } from '../../activities/stores/names.ts';
+import { partBytes } from '../../activities/stores/s3/upload.ts';
+import type { S3Store } from '../../model/site.ts';
+import { freePort } from '../support/ports.ts';
+import { createCleanup } from '../support/processes.ts';
+import { conformance } from './conformance.ts';
+import { noMinio, startMinio, type Minio } from './rigs/s3.ts';
+import { setOf, siteOf } from './support.ts';
+
+conformance({
+  name: 'an S3 server',
+  missing: noMinio,
+  knowsItsRoom: false,
+  make: async (cleanup) => (await startMinio(cleanup)).spec,
+});
+
+const suite = noMinio === null ? describe : describe.skip;
+const mib = 1024 * 1024;
+
+suite('an S3 server that is not as expected', () => {
+  const cleanup = createCleanup();
+  const set = setOf('2026-11-20T190000Z-0a1b2c3d');
+  let minio: Minio;
+  beforeAll(async () => {
+    minio = await startMinio(cleanup);
+  });
+  afterAll(cleanup.run);
+
+  const open = (changes: Partial<S3Store> = {}) =>
+    openStore(siteOf({ ...minio.spec, ...changes }), 'mongo-1', 'vault');
+  const failureOf = async (work: Promise<unknown>): Promise<StoreError> => {
+    const error = await work.then(
+      () => new Error('it went well'),
+      (reason: unknown) => reason,
+    );
+    expect(error).toBeInstanceOf(StoreError);
+    return error as StoreError;
+  };
+
+  test('wrong keys and a missing bucket are told, and not tried again', async () => {
+    const secret = await failureOf(open({ secretKey: minio.spec.accessKey }).folders('vitam'));
+    expect(secret.message).toMatch(
+      /^Store vault \(http:\/\/127.0.0.1:\d+\/vault\/backups\/vitam\/\) on host mongo-1 could not list its sets: SignatureDoesNotMatch/,
+    );
+    expect(secret.message).not.toContain('not-a-secret-of-anybody');
+    const access = await failureOf(open({ accessKey: minio.spec.secretKey }).folders('vitam'));
+    expect(access.message).toContain('The server does not know this access-key.');
+    const bucket = await failureOf(open({ bucket: 'nobody' }).writeToken('x'));
+    expect(bucket.message).toContain('NoSuchBucket');
+    expect(bucket.message).toContain('Make the bucket');
+    expect([secret, access, bucket].map(({ mayPass }) => mayPass)).toEqual([false, false, false]);
+  });
+
+  test('a server that is not there may be there later', async () => {
+    const error = await failureOf(open({ endpoint: `http://127.0.0.1:${await freePort()}` }).writeToken('x'));
+    expect(error.message).toMatch(/ECONNREFUSED.*Is the server up, and the endpoint right\?/);
+    expect(error.mayPass).toBe(true);
+  });
+
+  test('a part that is dropped leaves no upload, nor does a writer that vanished once its owner is back', async () => {
+    const spec = { prefix: 'uploads/' };
+    const store = open(spec);
+    const key = `uploads/vitam/nightly/${set.id}/db/file`;
+    const uploads = async (): Promise<number> => {
+      const { Uploads = [] } = await minio.client.send(
+        new ListMultipartUploadsCommand({ Bucket: 'vault', Prefix: key }),
+      );
+      return Uploads.length;
+    };
+    const dropped = await store.create(set, 'db/file', 'one');
+    await dropped.write(Buffer.alloc(20 * mib));
+    expect(await uploads()).toBe(1);
+    await dropped.discard();
+    expect(await uploads()).toBe(0);
+    await (await store.create(set, 'db/file', 'vanished')).write(Buffer.alloc(20 * mib));
+    expect(await uploads()).toBe(1);
+    const back = await open(spec).create(set, 'db/file', 'vanished');
+    expect(await uploads()).toBe(1);
+    await back.discard();
+    await (await store.create(set, 'db/file', 'vanished for ever')).write(Buffer.alloc(20 * mib));
+    await store.remove(set);
+    expect(await uploads()).toBe(0);
+    const { KeyCount } = await minio.client.send(
+      new ListObjectsV2Command({ Bucket: 'vault', Prefix: 'uploads/' }),
+    );
+    expect(KeyCount).toBe(0);
+  });
+
+  test('a server that ends in the middle fails the part; after its return nothing of it stays', async () => {
+    const store = open({ prefix: 'ended/' });
+    const part = await store.create(set, 'db/file', 'one');
+    await part.write(Buffer.alloc(16 * mib));
+    await minio.stop();
+    const error = await failureOf(
+      (async () => {
+        for (;;) await part.write(Buffer.alloc(16 * mib));
+      })(),
+    );
+    expect(error.mayPass).toBe(true);
+    await minio.start();
+    await part.discard();
+    expect(await store.sizeBytes(set, 'db/file')).toBeNull();
+    expect(await store.folders('vitam')).toEqual([]);
+    const again = await store.create(set, 'db/file', 'one');
+    await again.write(Buffer.from('whole'));
+    await again.seal();
+    expect(await store.readText(set, 'db/file')).toBe('whole');
+  });
+
+  test('with object lock nobody removes the content before its time, and retention still lets go of the set', async () => {
+    await minio.makeBucket('locked', true);
+    const store = open({
+      bucket: 'locked',
+      prefix: '',
+      objectLock: { mode: 'compliance', days: 3 },
+    });
+    const part = await store.create(set, 'db/file', 'one');
+    await part.write(Buffer.from('kept'));
+    await part.seal();
+    const { Versions = [] } = await minio.client.send(
+      new ListObjectVersionsCommand({ Bucket: 'locked', Prefix: `vitam/nightly/${set.id}/db/file` }),
+    );
+    const version = { Bucket: 'locked', Key: Versions[0]?.Key, VersionId: Versions[0]?.VersionId };
+    await expect(minio.client.send(new DeleteObjectCommand(version))).rejects.toThrow(/WORM|locked|lock/i);
+    await store.remove(set);
+    expect(await store.folders('vitam')).toEqual([]);
+    const { Body } = await minio.client.send(new GetObjectCommand(version));
+    expect(await Body?.transformToString()).toBe('kept');
+  });
+
+  test('object lock in a bucket that has none is told', async () => {
+    const locked = open({ objectLock: { mode: 'governance', days: 1 } });
+    const error = await failureOf(
+      (async () => {
+        const part = await locked.create(set, 'db/file', 'one');
+        await part.write(Buffer.from('x'));
+        await part.seal();
+      })(),
+    );
+    expect(error.message).toMatch(/ObjectLock|object.lock/i);
+    expect(error.mayPass).toBe(false);
+  });
+});
+
+test('an object of the largest size fits into the parts that a server takes', () => {
+  let bytes = 0;
+  for (let before = 0; before < 10_000; before += 1) bytes += partBytes(before);
+  expect(bytes).toBeGreaterThan(5e12);
+  expect(partBytes(9_999)).toBeLessThan(5 * 1024 ** 3);
+});

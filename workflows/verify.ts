@@ -1,0 +1,53 @@
+import { ApplicationFailure } from '@temporalio/common';
+import { setCurrentDetails } from '@temporalio/workflow';
+import type { SetSummary } from '../model/manifest.ts';
+import { sets, setVerify } from './inspect.ts';
+
+/** Input of workflow `verify`; small enough to type into the Temporal UI. */
+export interface VerifyInput {
+  readonly site: string;
+  readonly procedure: string;
+  /** Sets are due that were neither made nor read again for so many days. */
+  readonly everyDays: number;
+}
+
+/** What it ends with; with problems it ends as a failure that carries it. */
+export interface Verified {
+  readonly sets: readonly (Pick<SetSummary, 'set' | 'store'> & { readonly problems: readonly string[] })[];
+}
+
+const dayMs = 86_400_000;
+
+/**
+ * Reads again, byte by byte, every set that is due, the longest unread first. Sets are made one by one and so are due one
+ * by one: run daily, each run reads a part of the stores.
+ */
+export async function verify({ site, procedure, everyDays }: VerifyInput): Promise<Verified> {
+  const dueBefore = new Date(Date.now() - everyDays * dayMs).toISOString();
+  const due = (await sets({ site, procedure }))
+    .filter((set) => set.publishedAt !== '' && readAt(set) <= dueBefore)
+    .sort((one, other) => readAt(one).localeCompare(readAt(other)));
+  const read: Verified['sets'][number][] = [];
+  for (const { set, store } of due) {
+    setCurrentDetails(`reading ${set.id} in ${store}, ${read.length + 1} of ${due.length}`);
+    const parts = await setVerify({ site, store, set });
+    read.push({ set, store, problems: parts.flatMap(({ problems }) => problems) });
+  }
+  const damaged = read.filter(({ problems }) => problems.length > 0);
+  setCurrentDetails(`${read.length} of ${due.length} sets read again, ${damaged.length} damaged`);
+  if (damaged.length === 0) return { sets: read };
+  throw ApplicationFailure.create({
+    message: damaged
+      .map(
+        ({ set, store, problems }) => `${set.id} in ${store} is damaged: ${problems.slice(0, 3).join('; ')}`,
+      )
+      .join('\n'),
+    type: 'Damaged',
+    nonRetryable: true,
+    details: [{ sets: read } satisfies Verified],
+  });
+}
+
+function readAt({ publishedAt, verified }: SetSummary): string {
+  return verified?.at ?? publishedAt;
+}
