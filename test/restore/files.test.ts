@@ -1,5 +1,14 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, cpSync, existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { pack } from 'tar-stream';
@@ -108,6 +117,33 @@ describe('coldbackup restore of a tree of files', () => {
     agent = await all.startAgent('db-1');
     expect((await ended).code).not.toBe(0);
     expect(await everything()).toEqual(before);
+  }, 120_000);
+
+  test('of an agent that is killed right after the data was moved is as before or done, never half', async () => {
+    const before = await picture(join(data, 'odd'));
+    const moved = new Promise<void>((resolve) => {
+      const watcher = watch(dirname(data), (_, name) => {
+        if (name?.includes('.before-') !== true) return;
+        agent?.kill('SIGKILL');
+        watcher.close();
+        resolve();
+      });
+    });
+    const ended = restore();
+    await moved;
+    const place = ['--site', site.file, '--host', 'db-1', '--state', site.state];
+    expect(await all.coldbackup('recover', ...place)).toMatchObject({ code: 0 });
+    const [aside] = namesBeside().filter((name) => name.includes('.before-'));
+    expect(await picture(join(data, 'odd'))).toBe(aside === undefined ? before : atBackup);
+    expect(namesBeside()).toHaveLength(aside === undefined ? 1 : 2);
+    await all.coldbackup('abort', 'mini', 'restore', '--why', 'test');
+    agent = await all.startAgent('db-1');
+    await ended;
+    expect(await site.services()).toEqual(asFound);
+    if (aside !== undefined) {
+      rmSync(join(dirname(data), aside), { recursive: true });
+      await changeOddTree(join(data, 'odd'));
+    }
   }, 120_000);
 
   test('puts back the tree of the backup: names, links, owners, modes, attributes; and what it replaced stays aside', async () => {
