@@ -10,7 +10,7 @@ const aheadSets = 30;
 
 /**
  * The sets that retention will keep fit on the disk, if they stay as large as the last one: said before it is full.
- * Nothing before the first set.
+ * Nothing before the first set, and of a store that cannot say its room.
  */
 export async function checkRoomAhead(
   site: Site,
@@ -22,6 +22,7 @@ export async function checkRoomAhead(
   const last = await lastSet(store, plan);
   if (last === null) return [];
   const freeBytes = await store.freeBytes();
+  if (freeBytes === null) return [];
   const there = (await listSets(store, plan.site, plan.procedure)).length;
   const kept = mostSets(plan.keep, site.procedures[plan.procedure]?.start?.days.length ?? 7);
   const toCome = kept === null ? aheadSets : Math.max(0, kept - there);
