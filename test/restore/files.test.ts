@@ -17,7 +17,7 @@ import type { Artifact, Manifest } from '../../model/manifest.ts';
 import type { Report } from '../../model/progress.ts';
 import { picture } from '../archive/support.ts';
 import { createMiniSite, type MiniSite } from '../cli/mini-site.ts';
-import { startAll, type Running } from '../cli/coldbackup.ts';
+import { main, startAll, type Running } from '../cli/coldbackup.ts';
 import { createCleanup, waitFor, type Started } from '../support/processes.ts';
 
 /** A set made by a real night, restored in place by the command line through a real server, control and agents. */
@@ -78,6 +78,19 @@ describe('coldbackup restore of a tree of files', () => {
     });
     const unknown = await all.coldbackup('restore', 'mini', set, '--database', 'tre', '--plan');
     expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean "tree"') });
+    expect(await everything()).toEqual(before);
+  });
+
+  test('asks on a terminal, and takes only "yes" for an answer: nothing is changed', async () => {
+    const before = await everything();
+    const typed = [...main, 'restore', 'mini', set, '--why', 'test'].join(' ');
+    const { stdout, exitCode } = await runCommand(['script', '-qec', typed, '/dev/null'], {
+      ...{ input: 'y\n', acceptExit: [3] },
+      env: { TEMPORAL_ADDRESS: all.server.address, TERM: 'xterm' },
+    });
+    expect([exitCode, stdout]).toEqual([3, expect.stringContaining('Replace this data now?')]);
+    expect(stdout).toContain(`${data} will be moved aside`);
+    expect(stdout).toMatch(/nothing was changed\s*$/);
     expect(await everything()).toEqual(before);
   });
 
