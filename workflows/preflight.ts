@@ -72,9 +72,12 @@ function forgive(plan: Plan, all: readonly Check[], checks: readonly Check[]): r
     (store) => isBad(store) && mayBeLeftOut(plan.steps, store) && hasAnother(store),
   );
   return checks.map((check) =>
-    check.verdict === 'no-go' &&
-    out.some((store) => check.subject === `store ${store}` || check.subject === `proofs in ${store}`)
-      ? { ...check, verdict: 'warning', detail: `${check.detail}; the set goes to the other stores alone` }
+    check.verdict === 'no-go' && out.some((store) => check.subject === `store ${store}`)
+      ? {
+          ...check,
+          verdict: 'warning',
+          detail: `${check.detail.replace(/\.$/, '')}; the set goes to the other stores alone`,
+        }
       : check,
   );
 }

@@ -83,11 +83,8 @@ export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): 
   if (problems.all().length > 0) return result();
   await mustBeReadable(store, artifact);
 
-  const comparison = createComparison(
-    name,
-    listLines({ store, set, artifact, signal: hooks.signal }, problems.add),
-    problems.add,
-  );
+  const lines = listLines({ store, set, artifact, signal: hooks.signal }, problems.add);
+  const comparison = createComparison(name, lines, problems.add);
   try {
     const zstd = start(['zstd', '-d', '-q', '-c']);
     const tar = start(tarArgv(target));
@@ -100,6 +97,7 @@ export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): 
   } finally {
     over = true;
     await Promise.all(started.map((process) => process.kill()));
+    void lines.return(undefined);
   }
   return result();
 

@@ -87,16 +87,11 @@ async function checkPlan(
     ...restoredBy(plan.steps).map((step) =>
       guarded(host, 'restore', () => checkRestore(site, host, step, deps.signal())),
     ),
-    ...stores.map((store) => guarded(host, `proofs in ${store}`, () => checkProofs(site, store, host, plan))),
-    ...written(plan, stores).map((store) =>
-      guarded(host, `store ${store}`, () => checkRoomAhead(site, store, host, plan)),
-    ),
-    ...stores.map((store) => guarded(host, `sets in ${store}`, () => checkDamage(site, store, host, plan))),
   ]);
   return { checks: groups.flat(), copyBy };
 }
 
-/** What a restore reads needs no room. */
+/** What a restore reads needs neither room nor proofs. */
 function written(plan: Plan, stores: readonly string[]): readonly string[] {
   return restoredBy(plan.steps).length > 0 ? [] : stores;
 }
@@ -119,7 +114,13 @@ async function checkCopies(
         .filter(({ source }) => source.stores.includes(store))
         .map(({ totalBytes }) => totalBytes);
       const copyBytes = sizes.reduce((sum, size) => (sum === null || size === null ? null : sum + size), 0);
-      return guarded(host, `store ${store}`, () => checkStore(site, store, host, plan, copyBytes));
+      // One that does not answer is told once.
+      return guarded(host, `store ${store}`, async () => [
+        ...(await checkStore(site, store, host, plan, copyBytes)),
+        ...(await checkRoomAhead(site, store, host, plan)),
+        ...(await checkDamage(site, store, host, plan)),
+        ...(await checkProofs(site, store, host, plan)),
+      ]);
     }),
   );
   const ways = await Promise.all(

@@ -93,17 +93,20 @@ async function verifyArtifact(check: Check): Promise<void> {
     mustBeSame(check, await digestOf(stored(check)));
     return;
   }
+  const lines = listSize === null ? null : listLines(check, problem);
   const zstd = startProcess(['zstd', '-d', '-q', '-c'], {
     stdin: 'pipe',
     signal: check.signal,
     env: { LC_ALL: 'C' },
   });
   try {
-    const compare = createComparison(name, listSize === null ? null : listLines(check, problem), problem);
+    const compare = createComparison(name, lines, problem);
     const [sha256] = await Promise.all([feed(check, zstd), readBack(check, zstd, compare)]);
     mustBeSame(check, sha256);
   } finally {
     await zstd.kill();
+    // A list that was not read to its end lets go of its connection.
+    void lines?.return(undefined);
   }
 }
 

@@ -15,6 +15,7 @@ export function placeRules(site: Site): readonly Finding[] {
       [...data, ...stores].flatMap((place) => inScratch(scratch, place)),
     ),
     ...Object.entries(site.stores).flatMap(([name, store]) => keeperWithout(name, store)),
+    ...pairs(Object.entries(site.stores)).flatMap(([a, b]) => sameServer(a, b)),
     ...copyPlaces(site).flatMap((copies) => copiesInside(copies, [...data, ...stores])),
   ]);
 }
@@ -123,6 +124,27 @@ function sharedStore(a: Place, b: Place): readonly Finding[] {
     : [];
 }
 
+/** Retention of one would remove the sets of the other. */
+function sameServer(
+  [name, store]: readonly [string, Store],
+  [other, another]: readonly [string, Store],
+): readonly Finding[] {
+  const where = serverPlace(store);
+  if (where === null || where !== serverPlace(another)) return [];
+  return [
+    {
+      path: ['stores', other],
+      message: `${where} is also where store ${name} is: each has a place of its own`,
+    },
+  ];
+}
+
+function serverPlace(store: Store): string | null {
+  if (store.kind === 'directory') return null;
+  if (store.kind === 'sftp') return `sftp://${store.host}:${store.port}${store.directory}`;
+  return `${store.endpoint}/${store.bucket}/${store.prefix}`;
+}
+
 function storeInData(store: Place, data: Place): readonly Finding[] {
   if (store.host !== data.host) return [];
   const words = `the data of ${data.what} (${data.directory} on ${data.host})`;
@@ -161,7 +183,7 @@ function contains(outer: string, inner: string): boolean {
   return outer === inner || outer === '/' || inner.startsWith(`${outer}/`);
 }
 
-function pairs(places: readonly Place[]): readonly (readonly [Place, Place])[] {
+function pairs<T>(places: readonly T[]): readonly (readonly [T, T])[] {
   return places.flatMap((a, index) => places.slice(index + 1).map((b) => [a, b] as const));
 }
 

@@ -16,6 +16,48 @@ function words(text: string): string {
   return formatProblems(problemsOf(text));
 }
 
+function sftpOf(hostKey: string): string {
+  const key = hostKey === '' ? `ssh-ed25519 ${'A'.repeat(68)}` : hostKey;
+  return `{ host: nas, user: backup, key: { file: /etc/key }, host-key: "${key}", directory: /backup }`;
+}
+
+function s3Of(keys: string): string {
+  return `s3: { endpoint: "https://s3.example.org", bucket: sets, ${keys} }`;
+}
+
+test('stores on servers, encrypted and limited in time, are as the file has them', () => {
+  const age = `age1${'q'.repeat(58)}`;
+  const parsed = parseSite(
+    spoil(
+      ['directory: /backup, shared: true', `sftp: ${sftpOf('')}`],
+      [
+        'procedures:',
+        `  cloud: { ${s3Of('access-key: { env: A }, secret-key: { env: B }, prefix: a/b, object-lock: { mode: compliance, days: 30d }')}, encrypt: { age: [${age}], identity: { file: /etc/age } }, keeper: one }\nprocedures:`,
+      ],
+      ['to: [vault] }', 'to: [vault, cloud], needs: any }'],
+    ),
+    'site.yaml',
+  );
+  expect('problems' in parsed ? parsed.problems : parsed.site.stores).toEqual({
+    vault: {
+      ...{ kind: 'sftp', host: 'nas', port: 22, user: 'backup', key: { file: '/etc/key' } },
+      ...{ hostKey: `ssh-ed25519 ${'A'.repeat(68)}`, directory: '/backup', shared: true, keeper: 'two' },
+    },
+    cloud: {
+      ...{
+        kind: 's3',
+        endpoint: 'https://s3.example.org',
+        bucket: 'sets',
+        region: 'us-east-1',
+        prefix: 'a/b/',
+      },
+      ...{ accessKey: { env: 'A' }, secretKey: { env: 'B' }, pathStyle: true, shared: true, keeper: 'one' },
+      objectLock: { mode: 'compliance', days: 30 },
+      encrypt: { recipients: [age], identity: '/etc/age' },
+    },
+  });
+});
+
 test('the small site has no problem', () => {
   expect(words(SMALL_SITE)).toBe('');
 });
@@ -694,6 +736,66 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       [['    keep: { last: 3', '    prove-every: 48h\n    keep: { last: 3']],
       'procedures.nightly.prove-every',
       /expected a number of days/,
+    ],
+    [
+      'a store of two kinds',
+      [['directory: /backup,', `directory: /backup, sftp: ${sftpOf('')},`]],
+      'stores.vault',
+      /expected exactly one of directory, sftp, s3, not directory and sftp/,
+    ],
+    [
+      'a directory that is not said to be shared or not',
+      [['shared: true, ', '']],
+      'stores.vault.shared',
+      /missing: expected true or false/,
+    ],
+    [
+      'a server that is not shared',
+      [['directory: /backup, shared: true', `sftp: ${sftpOf('')}, shared: false`]],
+      'stores.vault.shared',
+      /seen by all hosts: leave out "shared"/,
+    ],
+    [
+      'a fingerprint for the key of a server',
+      [['directory: /backup, shared: true', `sftp: ${sftpOf('SHA256:4/fS5umXi35VEhkuRdp6BxawJNQ')}`]],
+      'stores.vault.sftp.host-key',
+      /expected the public key of the server, such as "ssh-ed25519 AAAA/,
+    ],
+    [
+      'the secret of a bucket written into the file',
+      [['directory: /backup, shared: true', s3Of('access-key: { env: A }, secret-key: hush')]],
+      'stores.vault.s3.secret-key',
+      /^expected a secret by reference only: [^]*(?<!hush)$/,
+    ],
+    [
+      'a bucket without its keys',
+      [['directory: /backup, shared: true', s3Of('access-key: { env: A }')]],
+      'stores.vault.s3.secret-key',
+      /missing/,
+    ],
+    [
+      'a private key among those that encrypt',
+      [['keeper: two }', `encrypt: { age: [AGE-SECRET-KEY-1${'Q'.repeat(58)}] }, keeper: two }`]],
+      'stores.vault.encrypt.age[0]',
+      /^expected a public key of age such as "age1ql3z…"(?!.*AGE-SECRET)/,
+    ],
+    [
+      'needs where there is one store',
+      [['to: [vault] }', 'to: [vault], needs: any }']],
+      'procedures.nightly.steps[3].backup.needs',
+      /about several stores, and "to" names one/,
+    ],
+    [
+      'two stores in one bucket',
+      [
+        ['directory: /backup, shared: true', s3Of('access-key: { env: A }, secret-key: { env: B }')],
+        [
+          'procedures:',
+          `  other: { ${s3Of('access-key: { env: A }, secret-key: { env: B }')}, keeper: one }\nprocedures:`,
+        ],
+      ],
+      'stores.other',
+      /is also where store vault is/,
     ],
   ];
 

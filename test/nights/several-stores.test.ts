@@ -1,33 +1,34 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ApplicationFailure } from '@temporalio/common';
 import { storesLeft } from '../../workflows/copy.ts';
-import { openNights, type Night, type Nights, type Prepare } from './night.ts';
+import { openNights, type Night, type Nights } from './night.ts';
 
-/** The example, with a second store: one read goes to both. */
+/** Of the example: two shards, the config servers, and three trees of files. */
+const artifactsOfTheNight = 6;
+
+/** The example, with a second store that may be left out: one read goes to both. */
 const folder = mkdtempSync(join(tmpdir(), 'coldbackup-several-'));
-const opened = new Map<string, Nights>();
-afterAll(async () => {
-  for (const nights of opened.values()) await nights.close();
-  rmSync(folder, { recursive: true, force: true });
-});
+const file = join(folder, 'vitam.yaml');
+let nights: Nights;
 
-async function night(needs: string, prepare: Prepare): Promise<Night> {
-  const file = join(folder, `${needs === '' ? 'default' : needs}.yaml`);
+beforeAll(async () => {
   const example = readFileSync('examples/vitam.yaml', 'utf8')
-    .replace('to: [vault]', `to: [vault, offsite]${needs === '' ? '' : `, needs: ${needs}`}`)
+    .replace('to: [vault]', 'to: [vault, offsite]\n          needs: any')
     .replace(
       /^stores:$/m,
       'stores:\n  offsite: { directory: /backup/offsite, shared: true, keeper: mongo-2 }',
     );
   expect(example).toContain('to: [vault, offsite]');
   writeFileSync(file, example);
-  const nights = opened.get(needs) ?? (await openNights(file));
-  opened.set(needs, nights);
-  return nights.run(prepare);
-}
+  nights = await openNights(file);
+});
+afterAll(async () => {
+  await nights.close();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 const copies = ({ calls }: Night): readonly string[] =>
   calls.filter((call) => / copy(ToStores)? /.test(call)).map((call) => call.split(' ')[1] ?? '');
@@ -37,24 +38,27 @@ const mongo = (store: string) => (name: string, artifact: string) =>
 
 describe('a backup to several stores', () => {
   test('reads each source once, and there is a whole set in each of them', async () => {
-    const done = await night('', () => undefined);
+    const done = await nights.run(() => undefined);
     expect(done.report).toMatchObject({ outcome: 'complete', warnings: [] });
-    expect(copies(done)).toEqual(Array.from({ length: 4 }, () => 'copyToStores'));
+    expect(copies(done)).toEqual(Array.from({ length: artifactsOfTheNight }, () => 'copyToStores'));
     expect(setsOf(done)).toEqual(['offsite', 'vault']);
-    expect(done.manifests.map(({ artifacts }) => artifacts.length)).toEqual([4, 4]);
+    expect(done.manifests.map(({ artifacts }) => artifacts.length)).toEqual([
+      artifactsOfTheNight,
+      artifactsOfTheNight,
+    ]);
     for (const { artifacts } of done.manifests)
       expect(new Set(artifacts.map(({ store }) => store)).size).toBe(1);
     expect(done.differences).toEqual([]);
   });
 
   test('that needs any goes on without one that fails; outcome and manifest say which, and it gets no set', async () => {
-    const done = await night('any', (miniature) => {
+    const done = await nights.run((miniature) => {
       miniature.storeFails = mongo('offsite');
     });
     expect(done.report.outcome).toBe('complete');
     expect(setsOf(done)).toEqual(['vault']);
     expect(done.manifests).toHaveLength(1);
-    expect(done.manifests[0]?.artifacts).toHaveLength(4);
+    expect(done.manifests[0]?.artifacts).toHaveLength(artifactsOfTheNight);
     const said = 'store offsite gets no set of this run: the store is full';
     expect(done.report.warnings).toEqual([said]);
     expect(done.manifests[0]?.warnings).toEqual([said]);
@@ -66,7 +70,7 @@ describe('a backup to several stores', () => {
   });
 
   test('that needs any publishes in the others where one takes no manifest', async () => {
-    const unpublished = await night('any', (miniature) => {
+    const unpublished = await nights.run((miniature) => {
       miniature.fault = (call) => {
         if (call.startsWith('mongo-2 publishSet'))
           throw ApplicationFailure.nonRetryable('the server is gone', 'StoreError');

@@ -251,6 +251,28 @@ function stepsOf(order: readonly string[], cuts: readonly boolean[]): readonly S
   });
 }
 
+test('a backup to one store says nothing of needs, one to several needs all unless told', async () => {
+  const { site, ...loaded } = await loadSite(EXAMPLE);
+  const to = (stores: readonly string[], needs?: 'any') => {
+    const nightly = site.procedures['nightly'];
+    if (nightly === undefined) throw new Error('the example has no nightly');
+    const steps = nightly.steps.map((step) =>
+      step.kind === 'backup' ? { ...step, to: stores, ...(needs && { needs }) } : step,
+    );
+    const vault = site.stores['vault'] as Site['stores'][string];
+    const changed = {
+      ...site,
+      stores: { vault, offsite: { ...vault, keeper: 'mongo-2' } },
+      procedures: { ...site.procedures, nightly: { ...nightly, steps } },
+    };
+    const plan = resolvePlan({ ...loaded, site: changed }, { procedure: 'nightly', startedAt: AT_20 });
+    return plan.steps.find((step) => step.kind === 'backup');
+  };
+  expect(to(['vault'])).not.toHaveProperty('needs');
+  expect(to(['vault', 'offsite'])).toMatchObject({ needs: 'all' });
+  expect(to(['vault', 'offsite'], 'any')).toMatchObject({ needs: 'any', to: ['vault', 'offsite'] });
+});
+
 describe('for any site', () => {
   function planOf(site: Site): Plan {
     return resolvePlan(

@@ -2,6 +2,7 @@ import {
   DeleteObjectCommand,
   GetObjectCommand,
   ListMultipartUploadsCommand,
+  ListPartsCommand,
   ListObjectVersionsCommand,
   ListObjectsV2Command,
 } from '@aws-sdk/client-s3';
@@ -11,7 +12,7 @@ import { StoreError } from '../../activities/stores/names.ts';
 import { partBytes } from '../../activities/stores/s3/upload.ts';
 import type { S3Store } from '../../model/site.ts';
 import { freePort } from '../support/ports.ts';
-import { createCleanup } from '../support/processes.ts';
+import { createCleanup, waitFor } from '../support/processes.ts';
 import { conformance } from './conformance.ts';
 import { noMinio, startMinio, type Minio } from './rigs/s3.ts';
 import { setOf, siteOf } from './support.ts';
@@ -76,17 +77,35 @@ suite('an S3 server that is not as expected', () => {
       );
       return Uploads.length;
     };
+    /** What a writer that has vanished had under way: nothing more comes of it. */
+    const vanished = async (owner: string): Promise<void> => {
+      await (await store.create(set, 'db/file', owner)).write(Buffer.alloc(20 * mib));
+      await waitFor(
+        async () => {
+          const { Uploads = [] } = await minio.client.send(
+            new ListMultipartUploadsCommand({ Bucket: 'vault', Prefix: key }),
+          );
+          const parts = await Promise.all(
+            Uploads.map(({ Key, UploadId }) =>
+              minio.client.send(new ListPartsCommand({ Bucket: 'vault', Key, UploadId })),
+            ),
+          );
+          return parts.length === 1 && parts.every(({ Parts = [] }) => Parts.length === 1);
+        },
+        { what: 'its first part at the server', withinMs: 30_000 },
+      );
+    };
     const dropped = await store.create(set, 'db/file', 'one');
     await dropped.write(Buffer.alloc(20 * mib));
     expect(await uploads()).toBe(1);
     await dropped.discard();
     expect(await uploads()).toBe(0);
-    await (await store.create(set, 'db/file', 'vanished')).write(Buffer.alloc(20 * mib));
+    await vanished('vanished');
     expect(await uploads()).toBe(1);
     const back = await open(spec).create(set, 'db/file', 'vanished');
     expect(await uploads()).toBe(1);
     await back.discard();
-    await (await store.create(set, 'db/file', 'vanished for ever')).write(Buffer.alloc(20 * mib));
+    await vanished('vanished for ever');
     await store.remove(set);
     expect(await uploads()).toBe(0);
     const { KeyCount } = await minio.client.send(

@@ -1,11 +1,12 @@
 import type { Encryption } from '../../../model/site.ts';
-import { defined, distinct, strict, text } from '../expect.ts';
+import { defined, distinct, expectedUnseen, strict, text } from '../expect.ts';
 import { absolutePath } from '../scalars.ts';
 
-/** Bech32 of an X25519 key, https://age-encryption.org/v1. */
+/** Bech32 of an X25519 key, https://age-encryption.org/v1. What is written there by mistake may be the secret half. */
 const publicKey = text(
   /^age1[02-9ac-hj-np-z]{58}$/,
   'a public key of age such as "age1ql3z…" (62 characters; "age-keygen -y KEYFILE" prints it)',
+  expectedUnseen,
 );
 
 export function encryptSchema() {

@@ -1,4 +1,4 @@
-import { strict, text } from '../expect.ts';
+import { expectedUnseen, strict, text } from '../expect.ts';
 import { absolutePath, port, secretRef } from '../scalars.ts';
 
 const hostKeyForm =
@@ -15,6 +15,7 @@ export function sftpSchema() {
     'host-key': text(
       hostKeyForm,
       'the public key of the server, such as "ssh-ed25519 AAAA…" (from the server itself, or "ssh-keyscan HOST")',
+      expectedUnseen,
     ).describe('The public key of the server; no other server is talked to.'),
     directory: absolutePath.describe('Where the sets lie on the server: an existing directory.'),
   }).transform(({ 'host-key': hostKey, port: given, ...raw }) => ({

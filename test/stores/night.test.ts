@@ -1,0 +1,118 @@
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { runCommand } from '../../activities/system/command.ts';
+import { locate } from '../../scripts/components.mjs';
+import type { Manifest } from '../../model/manifest.ts';
+import type { Report } from '../../model/progress.ts';
+import { startAll, type Running } from '../cli/coldbackup.ts';
+import { createMiniSite, type MiniSite } from '../cli/mini-site.ts';
+import { createCleanup } from '../support/processes.ts';
+import { noSshd, startSshd, type Sshd } from './rigs/sftp.ts';
+
+const reason =
+  noSshd ?? (locate('age') === undefined ? 'age is not there: node scripts/setup.mjs age' : null);
+if (reason !== null) console.warn(`nights to an encrypted SFTP store are not tested: ${reason}`);
+
+/** By the command line, through a real Temporal server, control and agents. */
+(reason === null ? describe : describe.skip)('nights to a directory and to an encrypted SFTP server', () => {
+  const cleanup = createCleanup();
+  afterAll(cleanup.run);
+  let site: MiniSite;
+  let sshd: Sshd;
+  let key = '';
+  let all: Running;
+  let set = '';
+
+  beforeAll(async () => {
+    site = await createMiniSite(cleanup);
+    sshd = await startSshd(cleanup);
+    key = join(await cleanup.folder(), 'age.key');
+    await runCommand(['age-keygen', '-o', key]);
+    const recipient = (await runCommand(['age-keygen', '-y', key])).stdout.trim();
+    const { port, directory, hostKey } = sshd.spec;
+    const offsite = `  offsite:
+    sftp:
+      host: 127.0.0.1
+      port: ${port}
+      user: root
+      key: { file: ${join(sshd.folder, 'user')} }
+      host-key: ${hostKey}
+      directory: ${directory}
+    encrypt: { age: [${recipient}], identity: { file: ${key} } }
+    keeper: db-1
+`;
+    const text = readFileSync(site.file, 'utf8')
+      .replace(/^stores:\n/m, `stores:\n${offsite}`)
+      .replace('to: [vault] }\n    keep', 'to: [vault, offsite], needs: any }\n    keep');
+    expect(text).toContain('needs: any');
+    writeFileSync(site.file, text);
+    all = await startAll(cleanup, site);
+  });
+
+  const night = async (): Promise<Report> => {
+    const { code, stdout } = await all.coldbackup('run', 'mini', 'nightly', '--again', '--wait', '--json');
+    expect(code).toBe(0);
+    return JSON.parse(stdout) as Report;
+  };
+
+  test('a night leaves a set in each, from one read', async () => {
+    const { stdout } = await all.coldbackup('plan', 'mini', 'nightly');
+    expect(stdout).toMatch(/go +db-1 +store offsite +.*free in sftp:\/\/root@127.0.0.1/);
+    expect(stdout).toMatch(/go +db-1 +tool age/);
+    const report = await night();
+    expect(report).toMatchObject({ outcome: 'complete', warnings: [] });
+    expect(report.sets.map(({ store }) => store).sort()).toEqual(['offsite', 'vault']);
+    set = report.sets[0]?.set.id ?? '';
+    const show = async (store: string) => {
+      const shown = await all.coldbackup('sets', 'show', 'mini', set, '--store', store, '--json');
+      return (JSON.parse(shown.stdout) as Manifest).artifacts;
+    };
+    const [plain] = await show('vault');
+    const [encrypted] = await show('offsite');
+    expect(plain).not.toHaveProperty('encrypted');
+    expect(encrypted).toMatchObject({
+      contentBytes: plain?.contentBytes,
+      encrypted: { age: [expect.any(String)] },
+    });
+    // Begun and ended together: one job.
+    expect(encrypted?.startedAt).toBe(plain?.startedAt);
+  });
+
+  test('both are verified; the encrypted one is drilled where the identity is', async () => {
+    for (const store of ['vault', 'offsite'])
+      expect(await all.coldbackup('sets', 'verify', 'mini', set, '--store', store)).toMatchObject({
+        code: 0,
+        stdout: expect.stringMatching(/^every digest is right: 1 artifact, .*read\n$/),
+      });
+    const drilled = await all.coldbackup('drill', 'mini', set, '--store', 'offsite', '--wait');
+    expect(drilled).toMatchObject({ code: 0, stderr: '' });
+    expect(drilled.stdout).toMatch(/store offsite · proven\n/);
+  });
+
+  test('without the identity the bytes are verified, and a drill says what is missing', async () => {
+    const identity = readFileSync(key);
+    rmSync(key);
+    const verified = await all.coldbackup('sets', 'verify', 'mini', set, '--store', 'offsite');
+    expect(verified.code).toBe(0);
+    expect(verified.stdout).toContain('1 artifact encrypted: checked as stored');
+    const drilled = await all.coldbackup('drill', 'mini', set, '--store', 'offsite', '--wait');
+    expect(drilled.code).not.toBe(0);
+    expect(`${drilled.stdout}${drilled.stderr}`).toMatch(/is encrypted to age1.*is not on this host/);
+    writeFileSync(key, identity, { mode: 0o600 });
+  });
+
+  test('while the server is away the night goes on without it, and says so', async () => {
+    await sshd.stop();
+    const { stdout } = await all.coldbackup('plan', 'mini', 'nightly');
+    expect(stdout).toMatch(/warning +db-1 +store offsite +.*could not be reached.*to the other stores alone/);
+    const report = await night();
+    expect(report.outcome).toBe('complete');
+    expect(report.sets.map(({ store }) => store)).toEqual(['vault']);
+    expect(report.warnings).toContainEqual(
+      expect.stringMatching(/^store offsite gets no set of this run: .*could not be reached/),
+    );
+    await sshd.start();
+    expect((await night()).sets.map(({ store }) => store).sort()).toEqual(['offsite', 'vault']);
+  });
+});
