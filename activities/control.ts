@@ -3,6 +3,7 @@ import type { Report } from '../model/progress.ts';
 import type { Site, Store } from '../model/site.ts';
 import { ApplicationFailure } from '@temporalio/common';
 import { resolvePlan } from '../config/plan.ts';
+import { resolveRestore } from '../config/restore.ts';
 import type { LoadedSite } from '../config/load.ts';
 import { loadSites, siteNamed } from '../config/sites.ts';
 
@@ -25,6 +26,14 @@ export function createControlActivities({
       const registered = await searchAttributes();
       return forGood(() => ({
         plan: resolvePlan(siteNamed(known.sites, site), input),
+        searchAttributes: registered,
+      }));
+    },
+    async resolveRestore(request): Promise<ResolvedPlan> {
+      const known = await loadSites(sites);
+      const registered = await searchAttributes();
+      return forGood(() => ({
+        plan: resolveRestore(siteNamed(known.sites, request.site), request),
         searchAttributes: registered,
       }));
     },

@@ -94,6 +94,7 @@ ${sets
     used-by: []
     mongodb:
       copy-by: ${one.copyBy}
+      mongod: ${JSON.stringify(command('mongod-native'))}
       members:
 ${one.set.members.map(member(one)).join('\n')}
       allow: [set-down]`,

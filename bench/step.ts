@@ -36,6 +36,14 @@ const nothing: World = {
     restore: async () => undefined,
   },
   snapshot: { make: async () => undefined, remove: async () => undefined },
+  restore: {
+    observe: async () => ({ kind: 'data', inodes: {} }),
+    unpack: async () => undefined,
+    remove: async () => undefined,
+    moveAside: async () => [],
+    moveBack: async () => '',
+    aside: async () => [],
+  },
 };
 
 Runtime.install({ logger: new DefaultLogger('ERROR') });

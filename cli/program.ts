@@ -11,6 +11,7 @@ import { addLedger } from './commands/ledger.ts';
 import { addPlan } from './commands/plan.ts';
 import { addPrune } from './commands/prune.ts';
 import { addRecover } from './commands/recover.ts';
+import { addRestore } from './commands/restore.ts';
 import { addRun } from './commands/run.ts';
 import { addRuns } from './commands/runs.ts';
 import { addSchedule } from './commands/schedule.ts';
@@ -48,6 +49,7 @@ export function createProgram(): Command {
       addSets,
       addPrune,
       addDrill,
+      addRestore,
       addSchedule,
       addRecover,
     ],

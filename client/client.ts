@@ -6,12 +6,14 @@ import type { Site } from '../model/site.ts';
 import type { HostAnswer, LedgerAnswer, PlanAnswer, PruneAnswer } from '../workflows/inspect.ts';
 import type { Drill, DrillInput } from '../workflows/drill.ts';
 import type { Decision, ProcedureInput } from '../workflows/messages.ts';
+import type { RestoreInput } from '../workflows/restore-plan.ts';
 import { decide, type Word, type WordInput } from './decide.ts';
 import { drillResult, startDrill } from './drills.ts';
 import { QuestionError } from './errors.ts';
 import { openLink, type ConnectOptions, type Link } from './link.ts';
 import { ask } from './questions.ts';
 import { resultOf, type RunRef } from './reports.ts';
+import { startRestore } from './restores.ts';
 import { activeRun, recentRuns, type RunSummary } from './runs.ts';
 import { applySchedules, type ApplyOptions, type ScheduleChange } from './schedule-apply.ts';
 import {
@@ -234,6 +236,19 @@ export class ColdbackupClient {
   /** Waits for its end; passed or not, it is a proof. @throws RefusedError when it could not be carried out. */
   drillResult(drill: RunRef): Promise<Drill> {
     return drillResult(this.#link, drill);
+  }
+
+  /** What a restore would replace, and its go/no-go table; changes nothing. @throws QuestionError */
+  restorePlan(input: Omit<RestoreInput, 'by' | 'why'>): Promise<PlanAnswer> {
+    return ask(this.#link, 'restorePlan', input);
+  }
+
+  /**
+   * Starts a restore: the data is replaced by what is in the set, and moved aside. Followed, decided about and waited for
+   * as any other run. @throws AlreadyRunningError
+   */
+  startRestore(input: RestoreInput): Promise<RunRef> {
+    return startRestore(this.#link, input);
   }
 
   async #setNamed(site: string, id: string, store?: string): Promise<SetSummary> {

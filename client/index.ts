@@ -20,7 +20,16 @@ export {
 export type { CopyProgress, LedgerView } from '../model/activities.ts';
 export type { Manifest, Proof, SetRef, SetSummary, Verification } from '../model/manifest.ts';
 export type { Plan } from '../model/plan.ts';
-export type { Check, DecisionRecord, Outcome, Progress, Question, Report } from '../model/progress.ts';
+export type {
+  Check,
+  DecisionRecord,
+  Outcome,
+  Progress,
+  Question,
+  Report,
+  RestoreReport,
+} from '../model/progress.ts';
 export type { Site } from '../model/site.ts';
 export type { HostAnswer, LedgerAnswer, PlanAnswer, PruneAnswer } from '../workflows/inspect.ts';
 export type { Drill, DrillInput } from '../workflows/drill.ts';
+export type { RestoreInput } from '../workflows/restore-plan.ts';

@@ -17,7 +17,7 @@ export interface RunSummary extends RunRef {
   readonly report: Report | null;
 }
 
-const procedures = `WorkflowType = 'procedure'`;
+const procedures = `WorkflowType IN ('procedure', 'restore')`;
 /** A run is listed a moment after it was started. */
 const listedWithinMs = 1_000;
 const pollMs = 100;
@@ -128,6 +128,8 @@ async function inputOf(link: Link, { workflowId, runId }: RunRef): Promise<Proce
   const started = history?.events?.[0]?.workflowExecutionStartedEventAttributes;
   const payload = started?.input?.payloads?.[0];
   const input: unknown = payload ? defaultPayloadConverter.fromPayload(payload) : null;
+  if (started?.workflowType?.name === 'restore')
+    return isRestoreInput(input) ? { site: input.site, procedure: 'restore', again: true } : null;
   return isProcedureInput(input) ? input : null;
 }
 
@@ -135,6 +137,10 @@ function isProcedureInput(value: unknown): value is ProcedureInput {
   if (typeof value !== 'object' || value === null) return false;
   const { site, procedure } = value as Record<string, unknown>;
   return typeof site === 'string' && typeof procedure === 'string';
+}
+
+function isRestoreInput(value: unknown): value is Pick<ProcedureInput, 'site'> {
+  return typeof value === 'object' && value !== null && typeof (value as ProcedureInput).site === 'string';
 }
 
 function isMeant(input: ProcedureInput, site?: string, procedure?: string): boolean {

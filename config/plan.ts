@@ -121,7 +121,10 @@ function windowOf(
 }
 
 /** Nobody plans for longer than agents let anything stay down. */
-function assertCovered({ limits }: Site, { windowStart, upBy }: Window): void {
+export function assertCovered(
+  { limits }: Pick<Site, 'limits'>,
+  { windowStart, upBy }: Pick<Window, 'windowStart' | 'upBy'>,
+): void {
   const windowMs = Date.parse(upBy) - Date.parse(windowStart);
   if (windowMs <= limits.longestDownMs) return;
   throw new PlanError(
@@ -169,7 +172,7 @@ function toPlanStop({ site }: Context, { services }: StopStep, id: string): Omit
   };
 }
 
-function toPlanService(site: Site, service: string): PlanService {
+export function toPlanService(site: Site, service: string): PlanService {
   const { hosts, stopWithinMs, readyWithinMs } = mustBe(site.services, service);
   return { service, hosts, stopWithinMs, readyWithinMs };
 }
@@ -279,7 +282,7 @@ function databaseHolds(database: PlanDatabase): readonly (readonly [HostName, st
   ];
 }
 
-function timingOf(site: Site, holds: Plan['holds']): Plan['timing'] {
+export function timingOf(site: Site, holds: Plan['holds']): Plan['timing'] {
   const services = sorted(Object.values(holds).flat()).filter((hold) => hold.startsWith(SERVICE));
   return Object.fromEntries(
     services.map((hold) => {
@@ -300,7 +303,7 @@ function storesOf(site: Site, all: readonly PlanStep[]): Plan['stores'] {
   );
 }
 
-function hostsOf(
+export function hostsOf(
   all: readonly PlanStep[],
   holds: Plan['holds'],
   stores: Plan['stores'],

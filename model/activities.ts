@@ -36,6 +36,8 @@ import type { CopyWay, DrillCheck, HostName, Retention } from './site.ts';
 export interface ControlActivities {
   /** Fails for good with the list of known names when site or procedure is unknown. */
   resolvePlan(input: ResolveInput): Promise<ResolvedPlan>;
+  /** Fails for good where the set and the site file do not fit. */
+  resolveRestore(input: RestoreRequest): Promise<ResolvedPlan>;
   listSites(): Promise<readonly SiteInfo[]>;
   writeReport(report: Report): Promise<void>;
 }
@@ -49,6 +51,19 @@ export interface ResolveInput {
   readonly upBy?: string;
   /** Only to be looked at: outside the window, the next one is taken. */
   readonly preview?: boolean;
+}
+
+export interface RestoreRequest {
+  readonly site: string;
+  readonly startedAt: Instant;
+  /** By when all must be up: a clock time or an instant. Absent: as long as limits.longest-down allows. */
+  readonly upBy?: string;
+  readonly store: string;
+  readonly manifest: Pick<Manifest, 'set' | 'complete' | 'publishedAt' | 'artifacts' | 'databases'>;
+  /** Absent: all that is in the set. */
+  readonly database?: string;
+  /** Of MongoDB; absent: all. */
+  readonly member?: string;
 }
 
 export interface ResolvedPlan {
@@ -94,6 +109,11 @@ export interface LedgerActivities {
   /** Raises the epoch, ends or awaits what is in flight, returns what is open. */
   takeOver(input: TakeOverInput): Promise<TakeOverResult>;
   undoChange(input: { readonly ref: Ref; readonly id: string }): Promise<UndoResult>;
+  /**
+   * From now on what was put in the place of data under `scope` stays there: undo does not move it back. One line of the
+   * journal for all of it: after a crash all of this host is committed, or nothing.
+   */
+  commit(input: { readonly ref: Ref; readonly scope: string }): Promise<void>;
   /** Closes an empty journal; refuses one that is not empty. */
   release(input: { readonly ref: Ref }): Promise<void>;
   /** Fails unless each of these services has been held stopped, in this epoch, since its stop. */
@@ -423,6 +443,21 @@ export interface MongodbActivities {
     readonly member: string;
     readonly marker: Optime;
   }): Promise<readonly string[]>;
+  /** Of a member that runs, with a fingerprint from a manifest. */
+  mongodbCompare(input: {
+    readonly site: string;
+    readonly database: string;
+    readonly member: string;
+    readonly fingerprint: Readonly<Record<string, unknown>> | null;
+  }): Promise<MongodbComparison>;
+}
+
+/** What a restored database holds, compared with what its set was when it was taken. */
+export interface MongodbComparison {
+  /** Empty: the same, as far as it could be compared. */
+  readonly problems: readonly string[];
+  /** Why it could not be compared; null: it was. */
+  readonly notCompared: string | null;
 }
 
 export interface MongodbTopology {

@@ -1,4 +1,5 @@
 import type { Instant } from './plan.ts';
+import type { SetRef } from './manifest.ts';
 import type { CopyWay, HostName } from './site.ts';
 
 /** What every call after the claim carries; the agent refuses any other journal, epoch or digest, and a late one. */
@@ -25,7 +26,23 @@ export type Change =
       readonly database: string;
       readonly member: string;
       readonly by: CopyWay;
-    };
+    }
+  /** An artifact, unpacked and verified beside the data that it is to replace; undone by removing it. */
+  | ({ readonly kind: 'set-unpacked'; readonly store: string } & Restored)
+  /**
+   * The data moved aside, and what was unpacked put in its place; undone by moving both back, unless it was committed:
+   * then what is there stays, and so does what was moved aside.
+   */
+  | ({ readonly kind: 'data-moved-aside' } & Restored);
+
+/** What is put where. */
+export interface Restored {
+  readonly database: string;
+  /** Of MongoDB. Absent: the roots of a tree of files. */
+  readonly member?: string;
+  readonly set: SetRef;
+  readonly artifact: string;
+}
 
 /** The member is stopped only while it has this role, and once its durable and majority optimes reached the marker. */
 export interface MemberGuard {
@@ -54,7 +71,9 @@ export type Found =
     }
   | { readonly kind: 'balancer'; readonly settings: Readonly<Record<string, unknown>> | null }
   /** There was none: its name is of this journal alone. */
-  | { readonly kind: 'snapshot' };
+  | { readonly kind: 'snapshot' }
+  /** The inode of what lies at each path, by which it is known wherever it is moved; null: there is nothing. */
+  | { readonly kind: 'data'; readonly inodes: Readonly<Record<string, string | null>> };
 
 export interface ChangeRequest {
   readonly ref: Ref;
@@ -75,6 +94,8 @@ export interface ChangeResult {
   readonly at: Instant;
   /** For a stop: what proves it. */
   readonly stopped?: StopEvidence;
+  /** For data that was moved aside: where it is now. */
+  readonly aside?: readonly string[];
 }
 
 export interface StopEvidence {
@@ -95,6 +116,8 @@ export interface Entry {
   readonly intentAt: Instant;
   /** null: the intent is recorded, the end is not. */
   readonly endedAt: Instant | null;
+  /** Of data: what was put in its place stays there. */
+  readonly committed?: boolean;
 }
 
 export interface UndoResult {

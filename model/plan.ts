@@ -1,3 +1,4 @@
+import type { SetRef } from './manifest.ts';
 import type { CopyWay, HostName, OnFailure, Retention, WaitEnd } from './site.ts';
 
 /** RFC 3339 in UTC with milliseconds (`2026-11-21T19:00:00.000Z`): readable in the UI, and sorts as text. */
@@ -27,7 +28,7 @@ export interface Plan {
   readonly steps: readonly PlanStep[];
   /** Every host that takes part, in name order. */
   readonly hosts: readonly HostName[];
-  /** What the plan can change, per host: `service/<name>`, `balancer/<database>`, `snapshot/<database>/<member>`. */
+  /** What the plan can change, per host: `service/<name>`, `balancer/<database>`, `snapshot/<database>/<member>`, `data/<database>[/<member>]`. */
   readonly holds: Readonly<Record<HostName, readonly string[]>>;
   /** Of every service that is held: how long its stop and its start may take. */
   readonly timing: Readonly<
@@ -49,7 +50,7 @@ interface PlanStepBase {
   readonly onFailure: OnFailure;
 }
 
-export type PlanStep = PlanStop | PlanWait | PlanParallel | PlanBackup;
+export type PlanStep = PlanStop | PlanWait | PlanParallel | PlanBackup | PlanUnpack | PlanReplace;
 
 export interface PlanService {
   readonly service: string;
@@ -93,6 +94,47 @@ export interface PlanBackup extends PlanStepBase {
   readonly databases: readonly PlanDatabase[];
 }
 
+/** Of a restore: the set is unpacked and verified beside the data, while everything still runs. */
+export interface PlanUnpack extends PlanStepBase, PlanSource {
+  readonly kind: 'unpack';
+}
+
+/** Of a restore: servers stopped, the data moved aside, what was unpacked put in its place, servers started. */
+export interface PlanReplace extends PlanStepBase, PlanSource {
+  readonly kind: 'replace';
+  /** Stopped before. */
+  readonly usedBy: PlanWriters['usedBy'];
+  readonly databases: readonly PlanRestored[];
+}
+
+interface PlanSource {
+  readonly store: string;
+  readonly set: SetRef;
+  readonly targets: readonly RestoreTarget[];
+}
+
+/** One artifact, put in one place. */
+export interface RestoreTarget {
+  readonly database: string;
+  /** Of MongoDB. Absent: the roots of a tree of files. */
+  readonly member?: string;
+  readonly host: HostName;
+  readonly artifact: string;
+  /** Of the files in it, before they are compressed. */
+  readonly contentBytes: number;
+  /** What is replaced, absolute, as the site file names it. */
+  readonly replaces: readonly string[];
+}
+
+/** What is stopped to be restored, and compared afterwards. */
+export interface PlanRestored {
+  readonly database: string;
+  /** Empty: a tree of files. */
+  readonly members: readonly (PlanService & { readonly name: string; readonly host: HostName })[];
+  /** Of the set, as its manifest has it. null: nobody could be asked at the backup, or a tree of files. */
+  readonly fingerprint: Readonly<Record<string, unknown>> | null;
+}
+
 export type PlanDatabase = PlanMongodb | PlanFiles;
 
 /** Who writes to a database: all of them stopped earlier, and held until its copy is done. */
@@ -127,6 +169,11 @@ export function backupsOf(steps: readonly PlanStep[]): readonly PlanBackup[] {
   });
 }
 
+/** What is restored, in whatever branch. */
+export function restoredBy(steps: readonly PlanStep[]): readonly PlanUnpack[] {
+  return steps.flatMap((step) => (step.kind === 'unpack' ? [step] : []));
+}
+
 /** Each step that writes to it goes on without it, while there is another store. */
 export function mayBeLeftOut(steps: readonly PlanStep[], store: string): boolean {
   return backupsOf(steps)
@@ -134,7 +181,9 @@ export function mayBeLeftOut(steps: readonly PlanStep[], store: string): boolean
     .every(({ needs }) => needs === 'any');
 }
 
-/** Where artifacts of a store may be made: an election can move the member that is copied to another host. */
+/**
+ * Where artifacts of a store may be made, or are read: an election can move the member that is copied to another host.
+ */
 export function copyingHosts(steps: readonly PlanStep[], store: string): readonly HostName[] {
   const databases = backupsOf(steps)
     .filter(({ to }) => to.includes(store))
@@ -142,5 +191,8 @@ export function copyingHosts(steps: readonly PlanStep[], store: string): readonl
   const hosts = databases.flatMap((database) =>
     database.engine === 'files' ? [database.host] : database.members.map(({ host }) => host),
   );
-  return [...new Set(hosts)].sort();
+  const restoring = restoredBy(steps)
+    .filter((step) => step.store === store)
+    .flatMap(({ targets }) => targets.map(({ host }) => host));
+  return [...new Set([...hosts, ...restoring])].sort();
 }

@@ -105,6 +105,28 @@ export interface Report {
   readonly checks: readonly Check[];
   readonly decisions: readonly DecisionRecord[];
   readonly warnings: readonly string[];
+  /** Of a restore. */
+  readonly restore?: RestoreReport;
+}
+
+export interface RestoreReport {
+  readonly set: SetRef;
+  readonly store: string;
+  /** true: what was restored stays, whatever came after. */
+  readonly committed: boolean;
+  readonly targets: readonly RestoredTarget[];
+  /** One for each database that was compared, or could not be. */
+  readonly compared: readonly { readonly database: string; readonly text: string }[];
+}
+
+export interface RestoredTarget {
+  readonly database: string;
+  readonly member?: string;
+  readonly host: HostName;
+  readonly replaces: readonly string[];
+  readonly contentBytes: number;
+  /** Where what was there before lies, on its host. Empty: it is back, or there was nothing. */
+  readonly aside: readonly string[];
 }
 
 export interface ServiceDowntime {

@@ -128,6 +128,8 @@ export interface MongodbEngine {
   /** Keyed as the cluster calls the member: `host:port`. */
   readonly members: Readonly<Record<string, MongodbMember>>;
   readonly allow: readonly 'set-down'[];
+  /** How mongod is run, of the version of the members: what a restore opens a copy with. Absent: that of drills. */
+  readonly mongod?: Argv;
 }
 
 export interface MongodbMember {

@@ -88,7 +88,7 @@ function copyCall(run: Run, artifact: string) {
 /** Every host says that what it holds down was never started since it was stopped; one that cannot: no set. */
 export async function attest(
   run: Run,
-  { usedBy }: PlanDatabase,
+  { usedBy }: Pick<PlanDatabase, 'usedBy'>,
   also: PlanDatabase['usedBy'] = [],
 ): Promise<void> {
   const held = [...usedBy, ...also];

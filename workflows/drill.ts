@@ -5,8 +5,9 @@ import { judgeChecks } from '../model/drill.ts';
 import type { Manifest, Proof, SetRef } from '../model/manifest.ts';
 import type { HostName } from '../model/site.ts';
 import { agent } from './agents.ts';
+import { chosenSet } from './chosen-set.ts';
 import { messageOf } from './failures.ts';
-import { setShow, sets } from './inspect.ts';
+import { setShow } from './inspect.ts';
 import { version } from './publish.ts';
 import { nowInstant } from './run.ts';
 import { siteInfo } from './site-info.ts';
@@ -38,7 +39,7 @@ export async function drill(input: DrillInput): Promise<Drill> {
   const { site } = input;
   const at = nowInstant();
   const info = await siteInfo(site);
-  const { set, store } = await chosen(input);
+  const { set, store } = await chosenSet(input);
   const manifest = await setShow({ site, store, set });
   const hosts = hostsOf(info, store, manifest);
   setCurrentDetails(`drill of ${set.id} from ${store} on ${hosts.join(', ')}`);
@@ -77,33 +78,6 @@ export async function drill(input: DrillInput): Promise<Drill> {
     nonRetryable: true,
     details: [result],
   });
-}
-
-async function chosen({
-  site,
-  procedure,
-  set: id,
-  store,
-}: DrillInput): Promise<{ set: SetRef; store: string }> {
-  const listed = await sets({ site, ...(procedure !== undefined && { procedure }) });
-  const all = listed.filter(({ publishedAt }) => publishedAt !== '');
-  const inStore = all.filter((one) => store === undefined || one.store === store);
-  const found =
-    id === undefined
-      ? inStore.find(({ complete }) => complete)
-      : (inStore.find(({ set }) => set.id === id) ?? onlyOne(inStore, id));
-  if (found !== undefined) return { set: found.set, store: found.store };
-  const known = [...new Set(inStore.map(({ set }) => set.id))].slice(0, 10).join(', ') || 'none';
-  throw ApplicationFailure.nonRetryable(
-    `no ${id === undefined ? 'complete set' : `set "${id}"`}${store === undefined ? '' : ` in ${store}`}; ${site} has: ${known}`,
-    'UnknownName',
-  );
-}
-
-/** One set may lie in several stores. */
-function onlyOne<S extends { readonly set: SetRef }>(all: readonly S[], id: string): S | undefined {
-  const matching = all.filter(({ set }) => set.id.startsWith(id));
-  return new Set(matching.map(({ set }) => set.id)).size === 1 ? matching[0] : undefined;
 }
 
 function hostsOf(info: SiteInfo, store: string, { artifacts }: Manifest): readonly HostName[] {

@@ -4,9 +4,11 @@ import type { Manifest, Proof, SetRef, SetSummary, Verification } from '../model
 import type { Plan } from '../model/plan.ts';
 import type { Check } from '../model/progress.ts';
 import { agent, control } from './agents.ts';
+import { listAll } from './chosen-set.ts';
 import { messageOf } from './ledger.ts';
 import type { ProcedureInput } from './messages.ts';
 import { askHost, checkAll } from './preflight.ts';
+import { planRestore, type RestoreInput } from './restore-plan.ts';
 import { nowInstant } from './run.ts';
 import { siteInfo } from './site-info.ts';
 
@@ -33,6 +35,13 @@ export async function plan(input: ProcedureInput): Promise<PlanAnswer> {
   });
   const { checks } = await checkAll(resolved.plan);
   return { plan: resolved.plan, checks };
+}
+
+/** `coldbackup restore --plan`: what would be replaced, and whether it may. */
+export async function restorePlan(input: Omit<RestoreInput, 'by' | 'why'>): Promise<PlanAnswer> {
+  const { plan: resolved } = await planRestore(input, nowInstant());
+  const { checks } = await checkAll(resolved);
+  return { plan: resolved, checks };
 }
 
 export interface HostAnswer {
@@ -96,16 +105,7 @@ export async function sets({
   site: string;
   procedure?: string;
 }): Promise<readonly SetSummary[]> {
-  const info = await siteInfo(site);
-  const lists = await Promise.all(
-    Object.entries(info.stores).map(([store, { keeper }]) =>
-      agent(site, keeper, { summary: `list ${store}`, withinMs: shortMs }).listSets({
-        ...{ site, store },
-        ...(procedure !== undefined && { procedure }),
-      }),
-    ),
-  );
-  return lists.flat().sort((a, b) => b.publishedAt.localeCompare(a.publishedAt));
+  return listAll(await siteInfo(site), procedure);
 }
 
 /** `coldbackup sets show`. */

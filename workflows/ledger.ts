@@ -8,7 +8,7 @@ import {
   type Entry,
   type Ref,
 } from '../model/ledger.ts';
-import type { NotBack } from '../model/progress.ts';
+import type { NotBack, RestoredTarget } from '../model/progress.ts';
 import type { HostName } from '../model/site.ts';
 import { agent } from './agents.ts';
 import { sleepUntil } from './clock.ts';
@@ -183,6 +183,7 @@ async function undoEntry(run: Run, entry: Entry, attempts: number): Promise<NotB
       id: entry.id,
     });
     noteUp(run, entry);
+    noteRestored(run, entry);
     return null;
   } catch (error) {
     log.warn('a change could not be undone', { id: entry.id, host: entry.host, error: messageOf(error) });
@@ -190,6 +191,18 @@ async function undoEntry(run: Run, entry: Entry, attempts: number): Promise<NotB
   } finally {
     done();
   }
+}
+
+/** Where the answer to a commit was lost, the journal tells. */
+function noteRestored(run: Run, { change, host, committed = false }: Entry): void {
+  if (change.kind !== 'data-moved-aside' || run.restore === null) return;
+  const isMeant = (one: RestoredTarget) =>
+    one.host === host && one.database === change.database && one.member === change.member;
+  run.restore = {
+    ...run.restore,
+    committed: run.restore.committed || committed,
+    targets: run.restore.targets.map((one) => (isMeant(one) && !committed ? { ...one, aside: [] } : one)),
+  };
 }
 
 function noteDown(

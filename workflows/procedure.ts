@@ -39,15 +39,19 @@ import {
 import { runSteps } from './steps.ts';
 
 /** One night: everything in order, and everything back. */
-export async function procedure(input: ProcedureInput): Promise<Report> {
-  const run = openRun(input);
+export function procedure(input: ProcedureInput): Promise<Report> {
+  return carryOut(openRun(input), resolve);
+}
+
+/** From the plan to the report: whatever fails on the way, bringing back comes next. */
+export async function carryOut(run: Run, resolvePlan: (run: Run) => Promise<void>): Promise<Report> {
   const forward = new CancellationScope();
   setHandler(progressQuery, () => progressOf(run));
   setHandler(planQuery, () => run.plan);
   obeyOperators(run, forward);
 
   const failure = await attempt(run, forward, [
-    () => resolve(run),
+    () => resolvePlan(run),
     () => inPhase(run, 'preflight', untilFree),
     () => inPhase(run, 'preflight', preflight),
     () => assertNotLate(run),
@@ -229,6 +233,7 @@ async function close(run: Run, failure: Failure | null): Promise<Report> {
     checks: run.checks,
     decisions: run.decisions,
     warnings: run.warnings,
+    ...(run.restore !== null && { restore: run.restore }),
   };
   run.report = report;
   await CancellationScope.nonCancellable(() => control('write the report').writeReport(report)).catch(

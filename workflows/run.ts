@@ -20,6 +20,7 @@ import type {
   Progress,
   Question,
   Report,
+  RestoreReport,
   ServiceDowntime,
 } from '../model/progress.ts';
 import type { CopyWay, HostName } from '../model/site.ts';
@@ -68,6 +69,8 @@ export interface Run {
   /** How the run ends by an operator's word. */
   end: { readonly outcome: Outcome; readonly reason: string } | null;
   report: Report | null;
+  /** Of a restore: what is replaced, and where what was there before is. */
+  restore: RestoreReport | null;
 }
 
 export interface OpenQuestion {
@@ -117,6 +120,7 @@ export function openRun(input: ProcedureInput): Run {
     early: false,
     end: null,
     report: null,
+    restore: null,
   };
 }
 

@@ -8,7 +8,9 @@ import { ask, nothing } from './questions.ts';
 import { latestOf, nowInstant, type Run } from './run.ts';
 import { backup } from './steps/backup.ts';
 import { parallel } from './steps/parallel.ts';
+import { replace } from './steps/replace.ts';
 import { stop } from './steps/stop.ts';
+import { unpack } from './steps/unpack.ts';
 import { wait } from './steps/wait.ts';
 
 /** What a step says of itself when it is over; nothing: done. */
@@ -26,7 +28,7 @@ type Handlers = {
   ) => Promise<StepResult>;
 };
 
-const handlers: Handlers = { stop, wait, parallel, backup };
+const handlers: Handlers = { stop, wait, parallel, backup, unpack, replace };
 
 /** In order; the first that fails ends it. */
 export async function runSteps(run: Run, steps: readonly PlanStep[]): Promise<void> {

@@ -64,7 +64,7 @@ export function undoWithinMs(
   timing: Readonly<Record<string, { readonly stopWithinMs: number; readonly readyWithinMs: number }>>,
   { change }: Entry,
 ): number {
-  if (change.kind === 'snapshot-made') return removeAllowanceMs;
+  if (change.kind === 'snapshot-made' || change.kind === 'set-unpacked') return removeAllowanceMs;
   const own = change.kind === 'service-stopped' ? timing[change.service] : undefined;
   return (own === undefined ? 0 : own.stopWithinMs + own.readyWithinMs) + undoAllowanceMs;
 }
@@ -81,5 +81,9 @@ export function nameOf(change: Change): string {
       return `stop the balancer of ${change.database}`;
     case 'snapshot-made':
       return `copy ${change.member} on its host (${change.by})`;
+    case 'set-unpacked':
+      return `unpack ${change.artifact} for ${change.member ?? change.database}`;
+    case 'data-moved-aside':
+      return `replace the data of ${change.member ?? change.database}`;
   }
 }

@@ -24,7 +24,7 @@ export async function compareFiles(comparison: FilesComparison): Promise<readonl
     signal.throwIfAborted();
     const listed = parseListLine(line);
     if (listed === null) continue; // said already, while unpacking
-    const found = await digestOfFile(Buffer.from(`${target}/`, 'utf8'), listed.path);
+    const found = await digestOfFile(Buffer.from(`${target}/`, 'utf8'), listed.path, signal);
     const name = `${artifact.name}: ${bytesText(listed.path)}`;
     if (found === null) problems.add(`${name} is missing where it was restored`);
     else if (found !== listed.sha256) problems.add(`${name} differs where it was restored`);
@@ -32,7 +32,7 @@ export async function compareFiles(comparison: FilesComparison): Promise<readonl
   return problems.all();
 }
 
-async function digestOfFile(folder: Buffer, path: string): Promise<string | null> {
+async function digestOfFile(folder: Buffer, path: string, signal: AbortSignal): Promise<string | null> {
   const file = Buffer.concat([folder, Buffer.from(path, 'latin1')]);
   const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW).catch(() => null);
   if (handle === null) return null;
@@ -40,7 +40,9 @@ async function digestOfFile(folder: Buffer, path: string): Promise<string | null
   for await (const chunk of createReadStream('', {
     fd: handle,
     highWaterMark: 1024 * 1024,
-  }) as AsyncIterable<Buffer>)
+  }) as AsyncIterable<Buffer>) {
+    signal.throwIfAborted();
     hash.update(chunk);
+  }
   return hash.digest('hex');
 }

@@ -11,12 +11,24 @@ export function refusedDrill(message: string): ApplicationFailure {
  * Starts a server where it reaches nobody: in a network namespace of its own, in which even the loopback is down. It dies
  * with the agent, however that ends.
  */
-export function isolated(argv: readonly string[]): readonly string[] {
+export function isolated(
+  argv: readonly string[],
+  /** Whose files it opens: what it writes belongs to them too. Absent: the agent's own user. */
+  owner?: { readonly uid: number; readonly gid: number },
+): readonly string[] {
   const asRoot = process.getuid?.() === 0;
+  const as =
+    asRoot && owner !== undefined
+      ? // A new user clears the signal.
+        [
+          ...['setpriv', '--reuid', String(owner.uid), '--regid', String(owner.gid), '--clear-groups'],
+          ...['--pdeathsig', 'KILL', '--'],
+        ]
+      : [];
   return [
     ...['setpriv', '--pdeathsig', 'KILL', 'unshare', '--net'],
     ...(asRoot ? [] : ['--user', '--map-root-user']),
-    ...['--', ...argv],
+    ...['--', ...as, ...argv],
   ];
 }
 

@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Change, Found, StopEvidence } from '../../model/ledger.ts';
+import type { Change, ChangeResult, Found } from '../../model/ledger.ts';
 import type { HostName, Service, Site } from '../../model/site.ts';
 import { copyPlace } from '../copies/place.ts';
 import { memberOf } from '../mongodb/engine.ts';
+import { dataResource, restorePlace, type RestoreOwner } from '../restore/place.ts';
+import { startTimeOf } from '../system/processes.ts';
 import { killProcesses } from './jobs.ts';
 import type { EntryState } from './records.ts';
 import { refuse } from './refusals.ts';
@@ -13,9 +15,12 @@ interface Options {
 }
 
 /** What a change is resolved to when it is begun: it is undone as that, whatever the site file says by then. */
-export type Resolved = Pick<EntryState, 'service' | 'place'>;
+export type Resolved = Pick<EntryState, 'service' | 'place' | 'restore'>;
 
-/** `service/<name>`, `balancer/<database>`, `snapshot/<database>/<member>`: what a claim holds, and what a change alters. */
+/**
+ * `service/<name>`, `balancer/<database>`, `snapshot/<database>/<member>`, `data/<database>[/<member>]`: what a claim
+ * holds, and what a change alters.
+ */
 export function resourceOf(change: Change): string {
   switch (change.kind) {
     case 'service-stopped':
@@ -24,27 +29,47 @@ export function resourceOf(change: Change): string {
       return `balancer/${change.database}`;
     case 'snapshot-made':
       return `snapshot/${change.database}/${change.member}`;
+    case 'set-unpacked':
+    case 'data-moved-aside':
+      return dataResource(change);
   }
 }
 
-/** @param of the journal and the change: no other has a snapshot of the same name. */
-export function resolve(site: Site, host: HostName, change: Change, of: string): Resolved {
-  if (change.kind === 'snapshot-made') {
-    if (memberOf(site, change.database, change.member).host !== host)
-      throw refuse('UnknownName', `${change.member} of ${change.database} is not on ${host}`);
-    return { service: null, place: copyPlace(site, change, of) };
+/** @param of the claim and the change: no other has copies of the same names. */
+export function resolve(
+  site: Site,
+  host: HostName,
+  change: Change,
+  of: { readonly id: string; readonly claim: RestoreOwner },
+): Resolved {
+  const nothing: Resolved = { service: null, place: null, restore: null };
+  switch (change.kind) {
+    case 'snapshot-made':
+      if (memberOf(site, change.database, change.member).host !== host)
+        throw refuse('UnknownName', `${change.member} of ${change.database} is not on ${host}`);
+      return { ...nothing, place: copyPlace(site, change, `${of.claim.journal} ${of.id}`) };
+    case 'balancer-stopped':
+      return nothing;
+    case 'set-unpacked':
+    case 'data-moved-aside':
+      return { ...nothing, restore: restorePlace(site, host, change, of.claim) };
+    case 'service-stopped': {
+      const service = site.services[change.service];
+      if (service !== undefined) return { ...nothing, service };
+      throw refuse('UnknownName', `this host's site file names no service "${change.service}"`);
+    }
   }
-  if (change.kind === 'balancer-stopped') return { service: null, place: null };
-  const service = site.services[change.service];
-  if (service === undefined)
-    throw refuse('UnknownName', `this host's site file names no service "${change.service}"`);
-  return { service, place: null };
 }
 
 export async function observe(world: World, site: Site, resource: string): Promise<Found> {
-  const name = resource.slice(resource.indexOf('/') + 1);
-  if (resource.startsWith('snapshot/')) return { kind: 'snapshot' };
-  if (resource.startsWith('balancer/')) return world.balancer.observe(name);
+  const [kind = ''] = resource.split('/');
+  const name = resource.slice(kind.length + 1);
+  if (kind === 'snapshot') return { kind: 'snapshot' };
+  if (kind === 'balancer') return world.balancer.observe(name);
+  if (kind === 'data') {
+    const [database = '', ...member] = name.split('/');
+    return world.restore.observe({ database, ...(member.length > 0 && { member: member.join('/') }) });
+  }
   const service = site.services[name];
   if (service === undefined) throw refuse('UnknownName', `this host's site file names no service "${name}"`);
   return world.observe(service);
@@ -54,45 +79,86 @@ export async function observe(world: World, site: Site, resource: string): Promi
 export async function act(
   world: World,
   change: Change,
-  { service, place }: Resolved,
+  { service, place, restore }: Resolved,
   options: Options & {
+    readonly found: Found;
     readonly untilMs: number;
     readonly by: string;
     readonly onProcess: (pid: number) => void;
   },
-): Promise<StopEvidence | undefined> {
+): Promise<Pick<ChangeResult, 'stopped' | 'aside'>> {
   switch (change.kind) {
     case 'balancer-stopped':
       await world.balancer.stop(change.database, options);
-      return undefined;
+      return {};
     case 'snapshot-made':
       await world.snapshot.make(change, known(place), options);
-      return undefined;
+      return {};
+    case 'set-unpacked':
+      await world.restore.unpack(change, known(restore), options);
+      return {};
+    case 'data-moved-aside':
+      return { aside: await world.restore.moveAside(change, known(restore), dataOf(options.found)) };
     case 'service-stopped':
-      return world.stop(known(service), { ...options, withinMs: known(service).stopWithinMs });
+      return {
+        stopped: await world.stop(known(service), { ...options, withinMs: known(service).stopWithinMs }),
+      };
   }
 }
 
 /** Puts back what was found, and says what it did. The only undo there is, whoever calls it. */
 export async function undo(world: World, entry: EntryState, options: Options): Promise<string> {
   const { change, found } = entry;
-  if (found.kind === 'balancer') {
-    if (change.kind === 'balancer-stopped') await world.balancer.restore(change.database, found, options);
-    return 'balancer settings as found';
+  switch (change.kind) {
+    case 'balancer-stopped':
+      if (found.kind === 'balancer') await world.balancer.restore(change.database, found, options);
+      return 'balancer settings as found';
+    case 'snapshot-made':
+      // What still writes there, of an agent that died, would make it anew.
+      if (entry.endedAt === null) killProcesses(entry);
+      await world.snapshot.remove(known(entry.place));
+      return 'removed';
+    case 'set-unpacked':
+      if (entry.endedAt === null) await processesGone(entry);
+      await world.restore.remove(known(entry.restore));
+      return 'removed';
+    case 'data-moved-aside':
+      return undoMove(world, entry);
+    case 'service-stopped':
+      return startAgain(world, change.service, entry, options);
   }
-  if (found.kind === 'snapshot') {
-    // What still writes there, of an agent that died, would make it anew.
-    if (entry.endedAt === null) killProcesses(entry);
-    await world.snapshot.remove(known(entry.place));
-    return 'removed';
-  }
+}
+
+async function undoMove(world: World, entry: EntryState): Promise<string> {
+  const place = known(entry.restore);
+  if (entry.committedAt === null) return world.restore.moveBack(place, dataOf(entry.found));
+  const aside = await world.restore.aside(place);
+  return `the restored data stays${aside.length === 0 ? '' : `; what was there before is in ${aside.join(', ')}`}`;
+}
+
+async function startAgain(world: World, name: string, entry: EntryState, options: Options): Promise<string> {
+  const { found } = entry;
   const service = known(entry.service);
   if (entry.endedAt === null) await settle(world, service, entry, options);
   await world.letGo(service);
-  if (found.state === 'stopped') return 'was found stopped, left stopped';
-  const name = change.kind === 'service-stopped' ? change.service : '';
+  if (found.kind !== 'service' || found.state === 'stopped') return 'was found stopped, left stopped';
   await world.start(name, service, { also: found.dragged ?? [], signal: options.signal });
   return 'started';
+}
+
+/** Longer than the kernel needs to end what was killed, unless a disk hangs. */
+const goneWithinMs = 30_000;
+
+async function processesGone(entry: EntryState): Promise<void> {
+  killProcesses(entry);
+  const latest = Date.now() + goneWithinMs;
+  const isRunning = () => entry.processes.some(({ pid, startTime }) => startTimeOf(pid) === startTime);
+  while (isRunning() && Date.now() < latest) await delay(20);
+}
+
+function dataOf(found: Found): Extract<Found, { kind: 'data' }> {
+  if (found.kind === 'data') return found;
+  throw refuse('NotUnderstood', 'the journal has a change of data without what was found there');
 }
 
 /** A server that takes 12 s to stop still looks alive in the 4th: a stop without its end is waited out before the start. */

@@ -4,9 +4,13 @@ import { checkGuard } from '../mongodb/guard.ts';
 import { waitUntilMemberReady } from '../mongodb/readiness.ts';
 import { removeCopy } from '../copies/remove.ts';
 import { snapshotMember } from '../copies/snapshot.ts';
+import { dataRoots } from '../restore/place.ts';
+import { removeStaging } from '../restore/staging.ts';
+import { existing, moveAside, moveBack, observeData } from '../restore/swap.ts';
+import { unpackBeside } from '../restore/unpack.ts';
 import { createDriver } from '../services/drivers.ts';
 import { isDown } from '../services/driver.ts';
-import { waitUntilReady } from '../services/readiness.ts';
+import { waitUntilReady, whileUp } from '../services/readiness.ts';
 import type { HostName } from '../../model/site.ts';
 import { refuse } from './refusals.ts';
 import type { World } from './world.ts';
@@ -45,7 +49,9 @@ export function createHostWorld(site: Site, host: HostName): World {
       await driver.start({ also, signal, withinMs: service.readyWithinMs });
       await waitUntilReady(service, driver, { withinMs: service.readyWithinMs, signal });
       for (const { database, member } of membersOf(site, host, name))
-        await waitUntilMemberReady(site, database, member, { withinMs: service.readyWithinMs, signal });
+        await whileUp(driver, signal, (up) =>
+          waitUntilMemberReady(site, database, member, { withinMs: service.readyWithinMs, signal: up }),
+        );
     },
     instanceOf: async (service) => (await createDriver(service).observe()).instance,
     guard: (guard, options) => checkGuard(site, guard, options),
@@ -58,6 +64,14 @@ export function createHostWorld(site: Site, host: HostName): World {
     snapshot: {
       make: (change, place, hooks) => snapshotMember(site, change, place, hooks),
       remove: removeCopy,
+    },
+    restore: {
+      observe: (target) => observeData(dataRoots(site, host, target)),
+      unpack: (change, place, hooks) => unpackBeside(site, host, change, place, hooks),
+      remove: removeStaging,
+      moveAside: ({ set, artifact }, place, found) => moveAside(place, found, { set, artifact }),
+      moveBack,
+      aside: existing,
     },
   };
 }

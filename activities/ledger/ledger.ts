@@ -3,6 +3,7 @@ import { durationWords } from '../../config/duration.ts';
 import type { ExtendInput, LedgerActivities, LedgerView, WaitResult } from '../../model/activities.ts';
 import { inScope } from '../../model/ledger.ts';
 import type {
+  Change,
   ChangeRequest,
   ChangeResult,
   ClaimRequest,
@@ -57,6 +58,7 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
     sealScope,
     takeOver,
     undoChange,
+    commit,
     release,
     attest,
     extend,
@@ -163,10 +165,13 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
 
   async function make(request: ChangeRequest, signal: AbortSignal): Promise<ChangeResult> {
     const { ref, id, position, change, notAfter } = request;
-    const { service, place } = resolve(site, host, change, `${ref.journal} ${id}`);
-    const found = journal.state().claim?.found[resourceOf(change)];
-    if (found === undefined)
-      throw refuse('UnknownName', `the claim on ${host} does not hold ${resourceOf(change)}`);
+    const { claim: held } = journal.state();
+    const resource = resourceOf(change);
+    if (held === null) throw refuse('Fenced', `nothing holds ${host}`);
+    const resolved = resolve(site, host, change, { id, claim: held });
+    const atClaim = held.found[resource];
+    if (atClaim === undefined) throw refuse('UnknownName', `the claim on ${host} does not hold ${resource}`);
+    const found = await foundBefore(id, change, atClaim);
     const untilMs = Date.parse(notAfter);
     if (
       change.kind === 'service-stopped' &&
@@ -182,16 +187,49 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
     checkInTime(`change ${id} is not made`);
     if (!journal.state().entries.has(id))
       journal.record({
-        ...{ r: 'intent', id, position, change, found, service, at: now() },
-        ...(place !== null && { place }),
+        ...{ r: 'intent', id, position, change, found, service: resolved.service, at: now() },
+        ...(resolved.place !== null && { place: resolved.place }),
+        ...(resolved.restore !== null && { restore: resolved.restore }),
       });
     const by = `coldbackup, ${site.site}/${journal.state().claim?.procedure ?? ''}`;
     const onProcess = (pid: number) =>
       journal.record({ r: 'process', job: id, pid, startTime: startTimeOf(pid) ?? '', at: now() });
-    const stopped = await act(world, change, { service, place }, { signal, untilMs, by, onProcess });
-    const result: ChangeResult = { id, outcome: 'done', found, at: now(), ...(stopped && { stopped }) };
+    const did = await act(world, change, resolved, { signal, found, untilMs, by, onProcess });
+    const result: ChangeResult = { id, outcome: 'done', found, at: now(), ...did };
     journal.record({ r: 'end', id, result, at: result.at });
     return result;
+  }
+
+  /**
+   * What undo puts back. Of data: as it lies when it is moved, for until then its services run; and one restore of it at
+   * a time, as each has its places by what it replaces.
+   */
+  async function foundBefore(id: string, change: Change, atClaim: Found): Promise<Found> {
+    const { entries } = journal.state();
+    if (change.kind !== 'set-unpacked' && change.kind !== 'data-moved-aside') return atClaim;
+    const resource = resourceOf(change);
+    const other = openEntries(journal.state()).find(
+      (entry) =>
+        entry.id !== id && entry.change.kind === change.kind && resourceOf(entry.change) === resource,
+    );
+    if (other !== undefined)
+      throw refuse('Held', `${resource} on ${host} is in the middle of another restore, change ${other.id}`);
+    const known = entries.get(id)?.found;
+    return known ?? (change.kind === 'set-unpacked' ? atClaim : observe(world, site, resource));
+  }
+
+  async function commit({ ref, scope }: { ref: Ref; scope: string }): Promise<void> {
+    fence(ref);
+    const moved = openEntries(journal.state()).filter(
+      ({ change, position }) => change.kind === 'data-moved-aside' && inScope(position, scope),
+    );
+    const ids = moved.filter(({ committedAt }) => committedAt === null).map(({ id }) => id);
+    if (ids.length === 0) return;
+    const half = moved.find(({ endedAt }) => endedAt === null);
+    if (half !== undefined) throw refuse('NotUnderstood', `change ${half.id} is not done: it cannot be kept`);
+    checkOpen(ids.join(', '), scope);
+    checkInTime('nothing is kept of a restore that comes so late');
+    journal.record({ r: 'commit', scope, ids, at: now() });
   }
 
   async function sealScope({ ref, scope }: { ref: Ref; scope: string }): Promise<readonly Entry[]> {
@@ -354,14 +392,9 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
   function openIn(scope: string): readonly Entry[] {
     return openEntries(journal.state())
       .filter(({ position }) => inScope(position, scope))
-      .map(({ id, host: on, position, change, found, intentAt, endedAt }) => ({
-        id,
-        host: on,
-        position,
-        change,
-        found,
-        intentAt,
-        endedAt,
+      .map(({ id, host: on, position, change, found, intentAt, endedAt, committedAt }) => ({
+        ...{ id, host: on, position, change, found, intentAt, endedAt },
+        ...(committedAt !== null && { committed: true }),
       }));
   }
 

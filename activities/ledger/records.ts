@@ -3,6 +3,7 @@ import type { Artifact, Copies } from '../../model/manifest.ts';
 import type { Instant } from '../../model/plan.ts';
 import type { HostName, Service } from '../../model/site.ts';
 import type { CopyPlace } from '../copies/place.ts';
+import type { RestorePlace } from '../restore/place.ts';
 
 /** A line of the journal. Lines are only ever added, and each is on the disk before what it announces is done. */
 export type JournalRecord =
@@ -25,8 +26,12 @@ export type JournalRecord =
       readonly service: Service | null;
       /** Of a snapshot. */
       readonly place?: CopyPlace;
+      /** Of a restore. */
+      readonly restore?: RestorePlace;
       readonly at: Instant;
     }
+  /** What was put in the place of data stays there. */
+  | { readonly r: 'commit'; readonly scope: string; readonly ids: readonly string[]; readonly at: Instant }
   | { readonly r: 'end'; readonly id: string; readonly result: ChangeResult; readonly at: Instant }
   | { readonly r: 'seal'; readonly scope: string; readonly at: Instant }
   /** By an operator; counts from the moment it is on the disk. */
@@ -87,11 +92,14 @@ export interface Claim {
   readonly at: Instant;
 }
 
-export interface EntryState extends Entry {
+export interface EntryState extends Omit<Entry, 'committed'> {
   /** As it was resolved when it was stopped: undone the same way whatever the site file says by then. */
   readonly service: Service | null;
   /** As it was resolved when the snapshot was begun: what undo removes, whatever the site file says by then. */
   readonly place: CopyPlace | null;
+  /** Of a restore, likewise. */
+  readonly restore: RestorePlace | null;
+  readonly committedAt: Instant | null;
   readonly processes: readonly StartedProcess[];
   readonly result: ChangeResult | null;
   readonly undoneAt: Instant | null;
@@ -171,6 +179,8 @@ export function apply(state: JournalState, record: JournalRecord): JournalState 
         found: record.found,
         service: record.service,
         place: record.place ?? null,
+        restore: record.restore ?? null,
+        committedAt: null,
         processes: [],
         intentAt: record.at,
         endedAt: null,
@@ -184,6 +194,11 @@ export function apply(state: JournalState, record: JournalRecord): JournalState 
         endedAt: record.at,
         result: record.result,
       }));
+    case 'commit':
+      return record.ids.reduce(
+        (next, id) => changeEntry(next, id, (entry) => ({ ...entry, committedAt: record.at })),
+        state,
+      );
     case 'undone':
       return changeEntry(state, record.id, (entry) => ({
         ...entry,

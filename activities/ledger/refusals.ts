@@ -13,7 +13,8 @@ export type Refusal =
   | 'Closed'
   | 'NotEmpty'
   | 'NotUnderstood'
-  | 'NotAtRest';
+  | 'NotAtRest'
+  | 'SetDamaged';
 
 export function refuse(kind: Refusal, message: string): ApplicationFailure {
   return ApplicationFailure.nonRetryable(message, kind);

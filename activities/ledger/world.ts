@@ -1,6 +1,7 @@
 import type { Change, Found, MemberGuard, StopEvidence } from '../../model/ledger.ts';
 import type { Service } from '../../model/site.ts';
 import type { CopyPlace } from '../copies/place.ts';
+import type { RestorePlace, RestoreTargetName } from '../restore/place.ts';
 
 /** What the ledger touches outside: services and the balancer, on this host. Injected, so that faults can be forced. */
 export interface World {
@@ -43,6 +44,30 @@ export interface World {
     /** Also of one that is half made, or that is gone. */
     remove(place: CopyPlace): Promise<void>;
   };
+  restore: {
+    observe(target: RestoreTargetName): Promise<Extract<Found, { kind: 'data' }>>;
+    /** Verified, beside the data; what an earlier try has left there goes first. */
+    unpack(
+      change: SetUnpacked,
+      place: RestorePlace,
+      options: { signal: AbortSignal; onProcess: (pid: number) => void },
+    ): Promise<void>;
+    /** Also of one that is half unpacked, or that is gone. */
+    remove(place: RestorePlace): Promise<void>;
+    /** Gives where the old data lies then. */
+    moveAside(
+      change: DataMovedAside,
+      place: RestorePlace,
+      found: Extract<Found, { kind: 'data' }>,
+    ): Promise<readonly string[]>;
+    /** Says what it did. */
+    moveBack(place: RestorePlace, found: Extract<Found, { kind: 'data' }>): Promise<string>;
+    /** Where data from before lies, which stays. */
+    aside(place: RestorePlace): Promise<readonly string[]>;
+  };
 }
+
+export type SetUnpacked = Extract<Change, { kind: 'set-unpacked' }>;
+export type DataMovedAside = Extract<Change, { kind: 'data-moved-aside' }>;
 
 export type SnapshotMade = Extract<Change, { kind: 'snapshot-made' }>;

@@ -1,5 +1,6 @@
 import type { MongodbActivities } from '../../model/activities.ts';
 import type { HostName, Site } from '../../model/site.ts';
+import { compareMember } from './compare-member.ts';
 import { describeMember } from './describe.ts';
 import { readFingerprint } from './fingerprint.ts';
 import { flushMember } from './flush.ts';
@@ -48,6 +49,8 @@ export function createMongodbActivities({
     }),
     mongodbFingerprint: ({ database, member, marker }) =>
       readFingerprint(site, database, member, marker, soon()),
+    mongodbCompare: ({ database, member, fingerprint }) =>
+      compareMember(site, database, member, fingerprint, soon()),
     mongodbWritesSince: ({ database, member, marker }) => writesSince(site, database, member, marker, soon()),
   };
 }

@@ -23,6 +23,8 @@ export interface OpenScratchOptions {
   readonly listen: { readonly port: number } | { readonly socket: string };
   /** The set's point, from the manifest. null: of a standalone server, which has no oplog. */
   readonly marker: Optime | null;
+  /** Its log file; absent: beside the folder. */
+  readonly log?: string;
   /** Longest time for each start, 120 s unless told. */
   readonly withinMs?: number;
   readonly signal?: AbortSignal | undefined;
@@ -82,6 +84,26 @@ export async function openScratch(options: OpenScratchOptions): Promise<OpenedCo
   return opened;
 }
 
+/**
+ * Opens a cold copy of a member alone, as the manual does it for maintenance, and stops it cleanly: it is a member still,
+ * and replays its oplog when it starts as one.
+ *
+ * https://www.mongodb.com/docs/v6.0/tutorial/perform-maintence-on-replica-set-members/
+ */
+export async function maintainScratch<T>(
+  options: Omit<OpenScratchOptions, 'marker'>,
+  work: (client: MongoClient) => Promise<T>,
+): Promise<T> {
+  await refuseUnclean(options.scratchDir);
+  const layout = await layoutOptions(options.scratchDir);
+  const opened = await start({ ...options, marker: null }, layout, ['ttlMonitorEnabled=false']);
+  try {
+    return await withClient(opened.uri, work);
+  } finally {
+    await opened.stop();
+  }
+}
+
 async function whileRunning(copy: OpenedCopy, work: () => Promise<void>): Promise<void> {
   try {
     await work();
@@ -109,11 +131,18 @@ async function layoutOptions(data: string): Promise<readonly string[]> {
 }
 
 async function start(
-  { scratchDir, command, listen, signal, onProcess, withinMs = 120_000 }: OpenScratchOptions,
+  {
+    scratchDir,
+    command,
+    listen,
+    signal,
+    onProcess,
+    log = `${scratchDir}.log`,
+    withinMs = 120_000,
+  }: OpenScratchOptions,
   layout: readonly string[],
   parameters: readonly string[],
 ): Promise<OpenedCopy> {
-  const log = `${scratchDir}.log`;
   const common = ['disableLogicalSessionCacheRefresh=true', 'diagnosticDataCollectionEnabled=false'];
   const process = startProcess(
     [

@@ -1,5 +1,5 @@
 import type { HostReport, PreflightActivities, PreflightInput } from '../../model/activities.ts';
-import { backupsOf, copyingHosts, type Plan } from '../../model/plan.ts';
+import { backupsOf, copyingHosts, restoredBy, type Plan } from '../../model/plan.ts';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { chooseCopy, type Choice } from '../copies/choose.ts';
@@ -8,6 +8,7 @@ import { PROTOCOL } from '../ledger/ledger.ts';
 import { openEntries } from '../ledger/records.ts';
 import { checkMongodb } from '../mongodb/checks.ts';
 import { createDriver } from '../services/drivers.ts';
+import { checkRestore } from '../restore/checks.ts';
 import { checkDamage, checkProofs, checkStore } from '../stores/checks.ts';
 import { checkRoomAhead } from '../stores/room.ts';
 import { runCommand } from '../system/command.ts';
@@ -83,8 +84,16 @@ async function checkPlan(
         ),
       ),
     checkCopies(deps, plan, stores, copyBy),
+    ...restoredBy(plan.steps).map((step) =>
+      guarded(host, 'restore', () => checkRestore(site, host, step, deps.signal())),
+    ),
   ]);
   return { checks: groups.flat(), copyBy };
+}
+
+/** What a restore reads needs neither room nor proofs. */
+function written(plan: Plan, stores: readonly string[]): readonly string[] {
+  return restoredBy(plan.steps).length > 0 ? [] : stores;
 }
 
 /** The trees first: what they hold must fit. */
@@ -100,7 +109,7 @@ async function checkCopies(
     sources.map(async (source) => ({ source, ...(await checkSource(host, source, { signal: signal() })) })),
   );
   const rooms = await Promise.all(
-    stores.map((store) => {
+    written(plan, stores).map((store) => {
       const sizes = seen
         .filter(({ source }) => source.stores.includes(store))
         .map(({ totalBytes }) => totalBytes);

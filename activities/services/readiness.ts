@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv, Readiness, Service } from '../../model/site.ts';
 import { CommandError, runCommand } from '../system/command.ts';
 import { poll } from '../system/poll.ts';
@@ -49,6 +50,39 @@ export async function waitUntilReady(
   throw new ServiceError(
     `The service was not ready within ${Math.round(withinMs / 100) / 10} s: ${last}. If it needs longer, raise ready.within.`,
   );
+}
+
+const lookEveryMs = 1_000;
+
+/** Waits for something else of a service that was ready; throws {@link ServiceError} as soon as that has ended. */
+export async function whileUp<T>(
+  driver: ServiceDriver,
+  signal: AbortSignal | undefined,
+  wait: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const ended = new AbortController();
+  const over = new AbortController();
+  const looking = (async () => {
+    while (!over.signal.aborted) {
+      const observation = await driver.observe(over.signal);
+      if (isDown(observation)) {
+        const exit = observation.lastExit === null ? '' : `, last exit status ${observation.lastExit}`;
+        ended.abort(
+          new ServiceError(
+            `The service ended after it was started: ${observation.detail}${exit}. Its own log says why.`,
+          ),
+        );
+        return;
+      }
+      await sleep(lookEveryMs, undefined, { signal: over.signal });
+    }
+  })().catch(() => undefined);
+  try {
+    return await wait(signal === undefined ? ended.signal : AbortSignal.any([signal, ended.signal]));
+  } finally {
+    over.abort();
+    await looking;
+  }
 }
 
 /** null: ready; else why not yet. */

@@ -17,6 +17,10 @@ export function changeName({ change }: Pick<Entry, 'change'>): string {
       return `balancer of ${change.database}`;
     case 'snapshot-made':
       return `copy of ${change.member}`;
+    case 'set-unpacked':
+      return `${change.set.id} for ${change.member ?? change.database}`;
+    case 'data-moved-aside':
+      return `data of ${change.member ?? change.database}`;
   }
 }
 
@@ -33,12 +37,21 @@ function hostText({ host, timezone, view, error }: LedgerAnswer, now: Instant, p
 
 function entryRow(entry: Entry, clock: Clock): readonly string[] {
   const since = `since ${clockTime(entry.endedAt ?? entry.intentAt, clock)}`;
-  const [doing, done] =
-    entry.found.kind === 'snapshot' ? ['being made', 'made'] : ['being stopped', 'stopped'];
+  const [doing, done] = words[entry.change.kind];
   return [changeName(entry), entry.endedAt === null ? doing : done, since, foundWords(entry)];
 }
 
-function foundWords({ found }: Entry): string {
+const words: Readonly<Record<Entry['change']['kind'], readonly [string, string]>> = {
+  'service-stopped': ['being stopped', 'stopped'],
+  'balancer-stopped': ['being stopped', 'stopped'],
+  'snapshot-made': ['being made', 'made'],
+  'set-unpacked': ['being unpacked', 'unpacked'],
+  'data-moved-aside': ['being replaced', 'replaced'],
+};
+
+function foundWords({ change, found }: Entry): string {
+  if (change.kind === 'set-unpacked') return 'will be removed';
+  if (found.kind === 'data') return 'will be put back as found, unless the restore is done';
   if (found.kind === 'balancer') return 'will be put back as found';
   if (found.kind === 'snapshot') return 'will be removed';
   return found.state === 'running' ? 'found running' : 'found stopped, stays stopped';

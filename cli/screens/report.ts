@@ -1,6 +1,7 @@
 import type { StepRecord } from '../../model/manifest.ts';
 import type { DecisionRecord, Outcome, Report } from '../../model/progress.ts';
 import { checksTable } from './checks.ts';
+import { restoreText } from './restore.ts';
 import {
   bytes,
   clockTime,
@@ -30,6 +31,7 @@ export function reportScreen(report: Report, localTimezone: string, paint: Paint
     ...(nothingDone ? [] : [stepsTable(steps)]),
     ...(services.length > 0 ? [servicesTable(report)] : []),
     ...(sets.length > 0 ? [setsTable(report)] : []),
+    ...(report.restore !== undefined && !nothingDone ? [restoreText(report.restore, paint)] : []),
     ...(decisions.length > 0 ? [decisionsTable(decisions, { timezone, now: report.endedAt })] : []),
     ...(notBack.length > 0 ? [notBackText(report, paint)] : []),
     ...(warnings.length > 0 ? [warnings.map((warning) => paint.yellow(`note   ${warning}`)).join('\n')] : []),
@@ -48,7 +50,7 @@ function headline(report: Report, timezone: string, paint: Paint): string {
   const colour = outcome === 'complete' ? paint.green : paint.red;
   return [
     `${paint.bold(`${site}/${procedure}`)}   ${night === null ? '' : `night ${night} · `}${times} · ${colour(outcome)}`,
-    ...(outcome === 'complete' ? [] : [outcomeWords[outcome]]),
+    ...(outcome === 'complete' ? [] : [wordsOf(report, outcome)]),
     ...(reason ? [`why: ${reason}`] : []),
   ].join('\n');
 }
@@ -61,6 +63,13 @@ const outcomeWords: Readonly<Record<Exclude<Outcome, 'complete'>, string>> = {
   'no-go': 'Nothing was changed.',
   'already-ran': 'Nothing was changed: this night was run before. Once more: --again',
 };
+
+function wordsOf({ restore }: Report, outcome: Exclude<Outcome, 'complete'>): string {
+  if (restore === undefined || outcome === 'not-back' || outcome === 'no-go') return outcomeWords[outcome];
+  return restore.committed
+    ? 'Every service is back, on the restored data.'
+    : 'Everything is back, on the data as it was before.';
+}
 
 function stepsTable(steps: readonly StepRecord[]): string {
   return columns([

@@ -24,6 +24,12 @@ export interface TestHost {
   duringStop: (signal: AbortSignal) => Promise<void>;
   /** Runs inside the making of each snapshot. */
   duringSnapshot: (hooks: { signal: AbortSignal; onProcess: (pid: number) => void }) => Promise<void>;
+  /** Runs inside the unpacking of each set. */
+  duringUnpack: (hooks: { signal: AbortSignal; onProcess: (pid: number) => void }) => Promise<void>;
+  /** Runs inside each moving aside, before it is done. */
+  duringMove: () => Promise<void>;
+  /** Of the data, as it lies. */
+  inode: string;
   /** Runs inside each start. */
   duringStart: () => Promise<void>;
   nowMs: number;
@@ -65,6 +71,9 @@ export function openTestHost(folder = mkdtempSync(join(tmpdir(), 'coldbackup-led
     duringStop: async () => undefined,
     duringStart: async () => undefined,
     duringSnapshot: async () => undefined,
+    duringUnpack: async () => undefined,
+    duringMove: async () => undefined,
+    inode: '1',
     alone: () =>
       aloneStep({
         ...{ site, host, siteDigest: digest, journal, ledger: test.ledger, now: () => test.nowMs },
@@ -128,6 +137,26 @@ export function openTestHost(folder = mkdtempSync(join(tmpdir(), 'coldbackup-led
           await test.duringSnapshot(hooks);
         },
         remove: async ({ path }) => void asked.push(`remove ${path}`),
+      },
+      restore: {
+        observe: async () => ({ kind: 'data', inodes: { '/data/db': test.inode } }),
+        unpack: async (_change, place, hooks) => {
+          asked.push(`unpack in ${place.staging}`);
+          await test.duringUnpack(hooks);
+        },
+        remove: async ({ staging }) => void asked.push(`remove ${staging}`),
+        moveAside: async (_change, { roots }) => {
+          asked.push(`move ${roots.map(({ path, aside }) => `${path} to ${aside}`).join(', ')}`);
+          await test.duringMove();
+          return roots.map(({ aside }) => aside);
+        },
+        moveBack: async ({ roots }, { inodes }) => {
+          asked.push(
+            `move back ${roots.map(({ path }) => `${path} ${inodes[path] ?? 'nothing'}`).join(', ')}`,
+          );
+          return 'the data is as it was found';
+        },
+        aside: async ({ roots }) => roots.map(({ aside }) => aside),
       },
     };
   }

@@ -237,6 +237,7 @@ export function createMiniature(
       mongodbFlush: async () => ({ flushed: true }),
       mongodbFingerprint: async () => ({}),
       mongodbWritesSince: async () => [],
+      mongodbCompare: async () => ({ problems: [], notCompared: null }),
     };
   }
 
@@ -275,6 +276,14 @@ export function createMiniature(
       snapshot: {
         make: async (_change, { path }) => void snapshots.add(`${path} on ${host}`),
         remove: async ({ path }) => void snapshots.delete(`${path} on ${host}`),
+      },
+      restore: {
+        observe: async () => ({ kind: 'data', inodes: {} }),
+        unpack: async () => undefined,
+        remove: async () => undefined,
+        moveAside: async () => [],
+        moveBack: async () => '',
+        aside: async () => [],
       },
     };
   }

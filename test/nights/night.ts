@@ -169,6 +169,7 @@ function controlOf(stage: Stage): ControlActivities {
       await stage.miniature.fault('control resolvePlan');
       return { plan: stage.plan, searchAttributes: [] };
     },
+    resolveRestore: async () => Promise.reject(new Error('not in the miniature')),
     listSites: async () => [],
     writeReport: async (report) => {
       stage.report = report;

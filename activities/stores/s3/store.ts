@@ -73,7 +73,10 @@ export function createS3Store(name: string, spec: S3Store, host: HostName): Stor
         (await bucket.list(keyOf(set, ''))).reduce((last, { changedMs }) => Math.max(last, changedMs), 0),
       ),
 
-    clearParts: (set) => asked(`clear ${set.id}`, async () => void (await clearUploads(keyOf(set, '')))),
+    clearParts: (set) =>
+      asked(`clear ${set.id}`, async () => {
+        await clearUploads(keyOf(set, ''));
+      }),
 
     remove: (set) =>
       asked(`remove ${set.id}`, async () => {

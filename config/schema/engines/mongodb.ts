@@ -3,7 +3,7 @@ import type { MongodbEngine } from '../../../model/site.ts';
 import { defined, expected, named, oneOf, refuseTwins, strict, text } from '../expect.ts';
 import { reference } from '../reference.ts';
 import type { Known } from '../reference.ts';
-import { absolutePath, secretRef } from '../scalars.ts';
+import { absolutePath, argv, secretRef } from '../scalars.ts';
 
 const MEMBER_NAME = text(
   /^([^\s/:@]+|\[[0-9a-fA-F:]+\]):\d{1,5}$/,
@@ -42,6 +42,11 @@ export function mongodbSchema(known: Known) {
       .superRefine(refuseTwins)
       .exactOptional()
       .describe('set-down: a set may lose its majority for the time of the copy (a set of one member).'),
+    mongod: argv
+      .exactOptional()
+      .describe(
+        'How mongod is run on the hosts of the members, of their version: ["/usr/bin/mongod"]. A restore opens each copy with it, alone, before it becomes a member. Default: that of drill.',
+      ),
   }).transform(({ allow, 'copy-by': copyBy, ...raw }): MongodbEngine => ({
     kind: 'mongodb',
     allow: allow ?? [],

@@ -1,0 +1,114 @@
+import { createInterface } from 'node:readline/promises';
+import type { Command } from 'commander';
+import type { ColdbackupClient } from '../../client/client.ts';
+import { endWith } from '../ending.ts';
+import { UsageError } from '../errors.ts';
+import { restorePlanScreen } from '../screens/restore.ts';
+import { isTerminal, paint, print, printJson, whoami } from '../terminal.ts';
+import { withClient, type ServerOptions } from '../with-client.ts';
+import { afterStart } from './run.ts';
+
+interface RestoreOptions extends ServerOptions {
+  readonly store?: string;
+  readonly database?: string;
+  readonly upBy?: string;
+  readonly plan?: boolean;
+  readonly yes?: boolean;
+  readonly why?: string;
+  readonly by: string;
+  readonly wait?: boolean;
+  readonly json?: boolean;
+}
+
+export function addRestore(program: Command): void {
+  program
+    .command('restore')
+    .summary('put a set in the place of the data')
+    .description(
+      'Unpacks and verifies a set beside the data, stops who uses the data, moves it aside, puts the set in its place, ' +
+        'and starts everything again. What is moved aside stays until you remove it; until the end whatever fails puts it back.',
+    )
+    .argument('<site>')
+    .argument('<set>', 'its id, or the beginning of it')
+    .option('--store <name>', 'where it is in several stores')
+    .option('--database <name>', 'only this one of those in the set')
+    .option(
+      '--up-by <time>',
+      'when all must be up, restored or as before: HH:MM, or an instant (default: limits.longest-down)',
+    )
+    .option('--plan', 'only show what would be replaced, and whether it may; changes nothing')
+    .option('--yes', 'do not ask')
+    .option('--why <reason>', 'for the report')
+    .option('--by <name>', 'who decided', whoami())
+    .option('--wait', 'stay until the end, show what happens, and exit as the run did')
+    .option('--json', 'print the plan (with --plan), the report (with --wait), or the ids of the run')
+    .addHelpText(
+      'after',
+      '\nExample:\n  coldbackup restore vitam 2026-11-21 --plan\n  coldbackup restore vitam 2026-11-21 --database offer --why "disk of app-1 lost" --wait',
+    )
+    .action(async (site: string, set: string, _, command: Command) => {
+      const options = command.optsWithGlobals<RestoreOptions>();
+      if (options.plan !== true) assertMeant(options);
+      await withClient(options, (client) => restore(client, site, set, options));
+    });
+}
+
+/** Before anybody is asked anything. */
+function assertMeant({ why, yes, json }: RestoreOptions): void {
+  if (why === undefined) throw new UsageError('say why, for the report: --why "…" (or look first: --plan)');
+  if (yes === true || (canAsk() && json !== true)) return;
+  throw new UsageError(
+    'a restore replaces data, and there is no terminal to ask on: nothing was changed. Look with --plan, then say --yes',
+  );
+}
+
+function canAsk(): boolean {
+  return isTerminal() && process.stdin.isTTY;
+}
+
+async function restore(
+  client: ColdbackupClient,
+  site: string,
+  set: string,
+  {
+    store,
+    database,
+    upBy,
+    plan = false,
+    yes = false,
+    why = '',
+    by,
+    wait = false,
+    json = false,
+  }: RestoreOptions,
+): Promise<void> {
+  const what = {
+    ...{ site, set },
+    ...(store !== undefined && { store }),
+    ...(database !== undefined && { database }),
+    ...(upBy !== undefined && { upBy }),
+  };
+  if (plan || !yes) {
+    const answer = await client.restorePlan(what);
+    if (plan && json) printJson(answer);
+    else print(restorePlanScreen(answer, paint()));
+    const isGo = answer.checks.every(({ verdict }) => verdict !== 'no-go');
+    if (!isGo) endWith('nothingChanged');
+    if (plan || !isGo) return;
+    if (!(await agreed())) {
+      print('nothing was changed');
+      endWith('nothingChanged');
+      return;
+    }
+  }
+  await afterStart(client, await client.startRestore({ ...what, by, why }), { wait, json });
+}
+
+async function agreed(): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    return (await lines.question('Replace this data now? Only "yes" does: ')).trim() === 'yes';
+  } finally {
+    lines.close();
+  }
+}

@@ -1,0 +1,266 @@
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { pack } from 'tar-stream';
+import { runCommand } from '../../activities/system/command.ts';
+import type { Artifact, Manifest } from '../../model/manifest.ts';
+import type { Report } from '../../model/progress.ts';
+import { picture } from '../archive/support.ts';
+import { createMiniSite, type MiniSite } from '../cli/mini-site.ts';
+import { main, startAll, type Running } from '../cli/coldbackup.ts';
+import { createCleanup, waitFor, type Started } from '../support/processes.ts';
+
+/** A set made by a real night, restored in place by the command line through a real server, control and agents. */
+describe('coldbackup restore of a tree of files', () => {
+  const cleanup = createCleanup();
+  const original = process.env['PATH'] ?? '';
+  let site: MiniSite;
+  let all: Running;
+  let agent: Started | undefined;
+  let set: string;
+  let data: string;
+  let atBackup: string;
+  /** While this file is there, unpacking does not end. */
+  let slow: string;
+
+  beforeAll(async () => {
+    site = await createMiniSite(cleanup);
+    data = join(dirname(site.store), 'data');
+    const tools = await cleanup.folder();
+    slow = join(tools, 'slow');
+    const tar = `#!/bin/sh\nPATH=${original}\ntar "$@" || exit\ncase "$1" in --extract) while [ -e ${slow} ]; do sleep 0.1; done;; esac\n`;
+    writeFileSync(join(tools, 'tar'), tar);
+    chmodSync(join(tools, 'tar'), 0o755);
+    process.env['PATH'] = `${tools}:${original}`;
+    await makeOddTree(join(data, 'odd'));
+    atBackup = await picture(join(data, 'odd'));
+    all = await startAll(cleanup, site);
+    agent = all.agents['db-1'];
+    const { code, stdout } = await all.coldbackup('run', 'mini', 'nightly', '--wait', '--json');
+    const report = JSON.parse(stdout) as Report;
+    expect([code, report.outcome]).toEqual([0, 'complete']);
+    set = report.sets[0]?.set.id ?? '';
+    await changeOddTree(join(data, 'odd'));
+  }, 120_000);
+  afterEach(() => rmSync(slow, { force: true }));
+  afterAll(async () => {
+    process.env['PATH'] = original;
+    await cleanup.run();
+  });
+
+  test('with --plan says what would be replaced, and changes nothing', async () => {
+    const before = await everything();
+    const planned = await all.coldbackup('restore', 'mini', set, '--plan');
+    expect(planned).toMatchObject({ code: 0, stderr: '' });
+    expect(planned.stdout).toMatch(new RegExp(`^${data} +db-1 +tree/files.tar.zst`, 'm'));
+    expect(planned.stdout).toContain(`${data} will be moved aside, and stay there until you remove it`);
+    expect(await everything()).toEqual(before);
+  });
+
+  test('is refused without a reason, and off a terminal without --yes: nothing is changed', async () => {
+    const before = await everything();
+    const noReason = await all.coldbackup('restore', 'mini', set, '--yes');
+    expect(noReason).toMatchObject({ code: 2, stderr: expect.stringContaining('--why') });
+    const notAsked = await all.coldbackup('restore', 'mini', set, '--why', 'a test');
+    expect(notAsked).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('there is no terminal to ask on'),
+    });
+    const unknown = await all.coldbackup('restore', 'mini', set, '--database', 'tre', '--plan');
+    expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean "tree"') });
+    expect(await everything()).toEqual(before);
+  });
+
+  test('asks on a terminal, and takes only "yes" for an answer: nothing is changed', async () => {
+    const before = await everything();
+    const typed = [...main, 'restore', 'mini', set, '--why', 'test'].join(' ');
+    const { stdout, exitCode } = await runCommand(['script', '-qec', typed, '/dev/null'], {
+      ...{ input: 'y\n', acceptExit: [3] },
+      env: { TEMPORAL_ADDRESS: all.server.address, TERM: 'xterm' },
+    });
+    expect([exitCode, stdout]).toEqual([3, expect.stringContaining('Replace this data now?')]);
+    expect(stdout).toContain(`${data} will be moved aside`);
+    expect(stdout).toMatch(/nothing was changed\s*$/);
+    expect(await everything()).toEqual(before);
+  });
+
+  test('finds a damaged artifact before any service is stopped: everything is as before, and it says so', async () => {
+    const artifact = join(folder(), 'tree', 'files.tar.zst');
+    const whole = readFileSync(artifact);
+    const bytes = Buffer.from(whole);
+    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+    writeFileSync(artifact, bytes);
+    await expectRefused('was changed, its SHA-256 is');
+    writeFileSync(artifact, whole);
+  });
+
+  test.each([
+    ['a path that climbs out', 'climb/../../../evil', 'climbs out'],
+    ['a root that is not to be replaced', 'etc/coldbackup-evil', 'the site file names'],
+  ])('refuses an archive with %s, whatever its manifest says: nothing is changed', async (_, path, words) => {
+    const kept = await cleanup.folder();
+    cpSync(folder(), kept, { recursive: true, preserveTimestamps: true });
+    await forge(path);
+    await expectRefused(words);
+    expect(existsSync('/etc/coldbackup-evil')).toBe(false);
+    cpSync(kept, folder(), { recursive: true, force: true, preserveTimestamps: true });
+  });
+
+  test('of an agent that is killed while it unpacks is given up by recover: everything is as before', async () => {
+    const before = await everything();
+    writeFileSync(slow, '');
+    const ended = restore();
+    await unpacking();
+    agent?.kill('SIGKILL');
+    const place = ['--site', site.file, '--host', 'db-1', '--state', site.state];
+    expect(await all.coldbackup('recover', ...place)).toMatchObject({ code: 0 });
+    rmSync(slow);
+    expect(await everything()).toEqual(before);
+    await all.coldbackup('abort', 'mini', 'restore', '--why', 'test');
+    agent = await all.startAgent('db-1');
+    expect((await ended).code).not.toBe(0);
+    expect(await everything()).toEqual(before);
+  }, 120_000);
+
+  test('of an agent that is killed right after the data was moved is as before or done, never half', async () => {
+    const before = await picture(join(data, 'odd'));
+    const moved = new Promise<void>((resolve) => {
+      const watcher = watch(dirname(data), (_, name) => {
+        if (name?.includes('.before-') !== true) return;
+        agent?.kill('SIGKILL');
+        watcher.close();
+        resolve();
+      });
+    });
+    const ended = restore();
+    await moved;
+    const place = ['--site', site.file, '--host', 'db-1', '--state', site.state];
+    expect(await all.coldbackup('recover', ...place)).toMatchObject({ code: 0 });
+    const [aside] = namesBeside().filter((name) => name.includes('.before-'));
+    expect(await picture(join(data, 'odd'))).toBe(aside === undefined ? before : atBackup);
+    expect(namesBeside()).toHaveLength(aside === undefined ? 1 : 2);
+    await all.coldbackup('abort', 'mini', 'restore', '--why', 'test');
+    agent = await all.startAgent('db-1');
+    await ended;
+    expect(await site.services()).toEqual(asFound);
+    if (aside !== undefined) {
+      rmSync(join(dirname(data), aside), { recursive: true });
+      await changeOddTree(join(data, 'odd'));
+    }
+  }, 120_000);
+
+  test('puts back the tree of the backup: names, links, owners, modes, attributes; and what it replaced stays aside', async () => {
+    const before = await picture(join(data, 'odd'));
+    const { code, stdout } = await restore('--json');
+    const report = JSON.parse(stdout) as Report;
+    expect([code, report.outcome, report.reason]).toEqual([0, 'complete', null]);
+    expect(await picture(join(data, 'odd'))).toBe(atBackup);
+    const [aside = ''] = report.restore?.targets[0]?.aside ?? [];
+    expect(aside).toMatch(new RegExp(`^${data}\\.before-\\d{8}T\\d{6}Z-[0-9a-f]{8}$`));
+    expect(await picture(join(aside, 'odd'))).toBe(before);
+    expect(await site.services()).toEqual(asFound);
+    expect(namesBeside()).toEqual(['data', aside.slice(dirname(data).length + 1)]);
+    await waitFor(() => existsSync(join(data, 'web')), { what: 'web writes there', withinMs: 10_000 });
+    rmSync(aside, { recursive: true });
+  });
+
+  test('goes on after its agent was killed while it unpacked, and started again', async () => {
+    await changeOddTree(join(data, 'odd'));
+    writeFileSync(slow, '');
+    const ended = restore();
+    await unpacking();
+    agent?.kill('SIGKILL');
+    rmSync(slow);
+    await all.startAgent('db-1');
+    expect(await ended).toMatchObject({ code: 0 });
+    expect(await picture(join(data, 'odd'))).toBe(atBackup);
+    expect(namesBeside()).toHaveLength(2);
+    expect((await ended).stdout).toContain(`rm -r -- ${data}.before-`);
+    expect(await site.services()).toEqual(asFound);
+  }, 120_000);
+
+  function restore(...options: readonly string[]) {
+    return all.coldbackup('restore', 'mini', set, '--yes', '--why', 'a test', '--wait', ...options);
+  }
+
+  async function unpacking(): Promise<void> {
+    await waitFor(() => namesBeside().some((name) => name.includes('.coldbackup-')), {
+      ...{ what: 'the set to be unpacked', withinMs: 60_000 },
+    });
+  }
+
+  async function expectRefused(words: string): Promise<void> {
+    const before = await everything();
+    const { code, stdout } = await restore('--json');
+    const report = JSON.parse(stdout) as Report;
+    expect([code, report.outcome]).toEqual([1, 'failed']);
+    expect(report.reason).toContain(words);
+    expect(report.restore?.committed).toBe(false);
+    expect(await everything()).toEqual(before);
+  }
+
+  /** Of what a restore might touch: the services never restarted, the tree and what lies beside it. */
+  async function everything(): Promise<unknown> {
+    const tree = await picture(join(data, 'odd'));
+    return { services: await site.services(), starts: site.starts(), tree, beside: namesBeside() };
+  }
+
+  function namesBeside(): readonly string[] {
+    return readdirSync(dirname(data)).filter((name) => name.startsWith('data'));
+  }
+
+  function folder(): string {
+    return join(site.store, 'mini', 'nightly', set);
+  }
+
+  /** An archive that was made to do harm, by somebody who could write its list and its manifest too. */
+  async function forge(path: string): Promise<void> {
+    const packed = pack();
+    packed.entry({ name: 'climb', type: 'directory' });
+    packed.entry({ name: path }, 'evil');
+    packed.finalize();
+    const chunks: Buffer[] = [];
+    for await (const chunk of packed) chunks.push(chunk as Buffer);
+    const artifact = join(folder(), 'tree', 'files.tar.zst');
+    rmSync(artifact);
+    writeFileSync(`${artifact}.raw`, Buffer.concat(chunks));
+    await runCommand(['zstd', '-q', '--rm', `${artifact}.raw`, '-o', artifact]);
+    const sha256 = (bytes: string | Buffer) => createHash('sha256').update(bytes).digest('hex');
+    const list = `${sha256('evil')}  ${path}\n`;
+    writeFileSync(`${artifact}.files`, list);
+    const file = join(folder(), 'manifest.json');
+    const manifest = JSON.parse(readFileSync(file, 'utf8')) as Manifest;
+    const stored = readFileSync(artifact);
+    const artifacts = manifest.artifacts.map((one): Artifact => ({
+      ...{ ...one, sizeBytes: stored.length, sha256: sha256(stored), contentBytes: 4, files: 1 },
+      fileList: { name: `${one.name}.files`, sha256: sha256(list), sizeBytes: list.length },
+    }));
+    writeFileSync(file, JSON.stringify({ ...manifest, artifacts }));
+  }
+});
+
+const asFound = { web: 'running', worker: 'running', archive: 'running', spare: 'stopped' };
+
+async function makeOddTree(tree: string): Promise<void> {
+  const script = `
+    mkdir -p "$0/sub/empty"; cd "$0"; printf one > one; ln one two; ln -s one three; ln -s ../one sub/up
+    printf odd > $'new\\nline'; printf bytes > $'\\xff\\xfe'; truncate -s 5M sparse; printf x >> sparse
+    chown 1234:4321 two; chmod 4711 one; chmod 0500 sub
+    setfattr -n user.mark -v yes one; setfacl -m u:1234:r 'sub/empty'; touch -d '2001-02-03 04:05:06.789 UTC' sub/empty`;
+  await runCommand(['bash', '-ec', script, tree]);
+}
+
+async function changeOddTree(tree: string): Promise<void> {
+  const script = `cd "$0"; printf changed > one; rm -f three $'new\\nline'; chmod 0777 sub; printf new > sub/added; chown 0:0 two`;
+  await runCommand(['bash', '-ec', script, tree]);
+}

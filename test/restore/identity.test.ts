@@ -1,0 +1,105 @@
+import { cpSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Long, type Collection } from 'mongodb';
+import { maintainScratch } from '../../activities/mongodb/open-copy.ts';
+import { settleIdentity } from '../../activities/restore/identity.ts';
+import type { RestorePlace } from '../../activities/restore/place.ts';
+import { makeStaging } from '../../activities/restore/staging.ts';
+import { runCommand } from '../../activities/system/command.ts';
+import type { MongodbSetRecord } from '../../model/manifest.ts';
+import type { Argv, Site } from '../../model/site.ts';
+import { isRoot } from '../archive/support.ts';
+import { database, nativeMongod, siteOf, startTestSet } from '../mongodb/fixture.ts';
+import { createCleanup } from '../support/processes.ts';
+
+const owner = 1234;
+if (!isRoot) console.warn('a copy is not opened as the owner of its files: only root can do that');
+
+/** A real copy of a real member, in staging, owned by somebody who is not the agent. */
+(isRoot ? describe : describe.skip)('the copy of a member, before it becomes one', () => {
+  const cleanup = createCleanup();
+  afterAll(cleanup.run);
+  const root = 'var/lib/db';
+  let site: Site;
+  let place: RestorePlace;
+  let data: string;
+  let record: MongodbSetRecord;
+
+  beforeAll(async () => {
+    const set = await startTestSet({ members: 1, auth: false });
+    cleanup.add(() => set.stop());
+    const [member] = set.members;
+    if (member === undefined) throw new Error('the set has no member');
+    await set.stopMember(member);
+    const folder = await cleanup.folder();
+    await runCommand(['chmod', '755', folder]);
+    // Where others may run it.
+    cpSync(dirname(nativeMongod.at(-1) ?? ''), join(folder, 'bin'), { recursive: true });
+    await runCommand(['chmod', '-R', 'a+rX', join(folder, 'bin')]);
+    const mongod: Argv = [join(folder, 'bin', 'mongod')];
+    site = { ...(await siteOf(folder, set)), drill: { scratch: folder, checks: [], mongod } };
+    place = {
+      staging: join(folder, 'db.coldbackup-0123456789ab'),
+      roots: [{ path: join(folder, 'db'), aside: '' }],
+    };
+    data = join(await makeStaging(place), root);
+    mkdirSync(dirname(data), { recursive: true, mode: 0o700 });
+    cpSync(member.dataDir, data, { recursive: true });
+    record = {
+      ...{
+        set: set.name,
+        role: 'replica-set',
+        member: member.name,
+        artifact: 'orders/rs.tar.zst',
+        marker: null,
+      },
+      ...{ version: '6.0.27', fcv: '6.0', options: {}, fingerprint: null },
+      ...{ replicaSetConfig: null, shardIdentity: null },
+    };
+    await withConfig(async (configs) => {
+      await configs.updateOne({}, { $set: { term: Long.fromNumber(99) } });
+    });
+    await runCommand(['chmod', '700', data]);
+  }, 120_000);
+
+  test('is opened as the owner of its files, and its configuration is of no later term than its oplog', async () => {
+    await settle(record);
+    const owners = readdirSync(data, { recursive: true }).map(
+      (name) => lstatSync(join(data, String(name))).uid,
+    );
+    expect(new Set(owners)).toEqual(new Set([owner]));
+    expect(lstatSync(join(data, 'mongod.lock')).size).toBe(0);
+    await withConfig(async (configs) => {
+      expect(await configs.findOne()).toMatchObject({ _id: record.set, term: 1 });
+    });
+  });
+
+  test('is refused where it ends before the point of its set, or is of another set', async () => {
+    const later = { ts: '4000000000,1', term: 9 };
+    await expect(settle({ ...record, marker: later })).rejects.toThrow('before the point of its set');
+    await expect(settle({ ...record, set: 'other' })).rejects.toThrow(
+      'no configuration of replica set other',
+    );
+  });
+
+  async function settle(of: MongodbSetRecord): Promise<void> {
+    await runCommand(['rm', '-rf', join(place.staging, 'mongod')]);
+    const signal = new AbortController().signal;
+    await settleIdentity(
+      site,
+      'here',
+      { database, record: of, place, root },
+      { signal, onProcess: () => undefined },
+    );
+  }
+
+  /** As this user, to whom what it writes belongs. */
+  async function withConfig(work: (configs: Collection) => Promise<void>): Promise<void> {
+    const socket = join(place.staging, 's.sock');
+    await maintainScratch({ scratchDir: data, command: nativeMongod, listen: { socket } }, (client) =>
+      work(client.db('local').collection('system.replset')),
+    );
+    await runCommand(['chown', '-R', `${owner}:${owner}`, data]);
+  }
+});

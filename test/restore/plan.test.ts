@@ -1,0 +1,126 @@
+import { describe, expect, test } from '@jest/globals';
+import { resolveRestore } from '../../config/restore.ts';
+import { parseSite, type LoadedSite } from '../../config/load.ts';
+import type { RestoreRequest } from '../../model/activities.ts';
+import type { Artifact, MongodbSetRecord } from '../../model/manifest.ts';
+
+const site = `
+site: shop
+timezone: Europe/Paris
+hosts: [app-1, db-1]
+services:
+  web: { host: app-1, systemd: web.service }
+  worker: { hosts: [app-1, db-1], systemd: worker.service }
+  one: { host: app-1, systemd: one.service }
+  two: { host: db-1, systemd: two.service }
+databases:
+  uploads:
+    used-by: [web]
+    files: { host: app-1, roots: [/srv/uploads], exclude: [cache] }
+  orders:
+    used-by: [worker, web]
+    mongodb:
+      members:
+        "one:27017": { host: app-1, service: one, data: /data/one, uri: { file: /etc/one } }
+        "two:27017": { host: db-1, service: two, data: /data/two, uri: { file: /etc/two } }
+stores:
+  vault: { directory: /backup, shared: true, keeper: db-1 }
+procedures: {}
+limits: { longest-down: 6h, grace: 10m }
+`;
+
+const startedAt = '2026-11-21T20:00:00.000Z';
+const member: MongodbSetRecord = {
+  ...{ set: 'rs', role: 'replica-set', member: 'one:27017', artifact: 'orders/rs.tar.zst', marker: null },
+  ...{ version: '6.0.27', fcv: '6.0', options: {}, shardIdentity: null, fingerprint: { databases: {} } },
+  replicaSetConfig: { _id: 'rs', members: [{ host: 'one:27017' }, { host: 'two:27017' }] },
+};
+
+describe('the plan of a restore', () => {
+  test('unpacks first, then stops who uses the data, then replaces it: and holds all of that', () => {
+    const plan = resolveRestore(loaded(), request());
+    expect(plan.steps.map(({ id, kind }) => `${id} ${kind}`)).toEqual(['1 unpack', '2 stop', '3 replace']);
+    expect(plan.steps[1]).toMatchObject({ label: 'stop web, worker' });
+    expect(plan.holds).toEqual({
+      'app-1': ['data/orders/one:27017', 'data/uploads', 'service/one', 'service/web', 'service/worker'],
+      'db-1': ['data/orders/two:27017', 'service/two', 'service/worker'],
+    });
+    expect(plan.hosts).toEqual(['app-1', 'db-1']);
+    expect(plan.warnings).toContainEqual(expect.stringContaining('exclude (cache) is not in the set'));
+  });
+
+  test('gives every member its own copy, or else the one of its set', () => {
+    const own = { ...member, member: 'two:27017', artifact: 'orders/two.tar.zst' };
+    const of = (sets: readonly MongodbSetRecord[]) => {
+      const [step] = resolveRestore(loaded(), { ...request(sets), database: 'orders' }).steps;
+      return step?.kind === 'unpack' ? step.targets.map(({ artifact }) => artifact) : [];
+    };
+    expect(of([member])).toEqual(['orders/rs.tar.zst', 'orders/rs.tar.zst']);
+    expect(of([member, own])).toEqual(['orders/rs.tar.zst', 'orders/two.tar.zst']);
+  });
+
+  test('has as long as the site file lets anything stay down, or until it is told', () => {
+    expect(resolveRestore(loaded(), request()).upBy).toBe('2026-11-22T01:50:00.000Z');
+    expect(resolveRestore(loaded(), { ...request(), upBy: '23:00' }).upBy).toBe('2026-11-21T22:00:00.000Z');
+    expect(() => resolveRestore(loaded(), { ...request(), upBy: '12:00' })).toThrow('limits.longest-down');
+  });
+
+  test.each<[string, () => RestoreRequest, string]>([
+    [
+      'a database that is not in the set',
+      () => ({ ...request(), database: 'order' }),
+      'did you mean "orders"',
+    ],
+    ['a sharded cluster', () => request([member], 'sharded'), 'is a sharded cluster'],
+    [
+      'a set of other members',
+      () => request([{ ...member, replicaSetConfig: { members: [{ host: 'one:27017' }] } }]),
+      'the same members only',
+    ],
+    [
+      'a set with an arbiter',
+      () => request([{ ...member, replicaSetConfig: { members: [{ host: 'x:1', arbiterOnly: true }] } }]),
+      'had an arbiter',
+    ],
+    [
+      'a standalone server where there are two members',
+      () => request([{ ...member, role: 'standalone' }]),
+      'same members',
+    ],
+    ['an unknown store', () => ({ ...request(), store: 'vaults' }), 'has no artifact'],
+  ])('refuses %s', (_, wanted, words) => {
+    expect(() => resolveRestore(loaded(), wanted())).toThrow(words);
+  });
+});
+
+function loaded(): LoadedSite {
+  const parsed = parseSite(site, 'shop.yaml');
+  if ('problems' in parsed) throw new Error(JSON.stringify(parsed.problems));
+  return { ...parsed, file: 'shop.yaml' };
+}
+
+function request(
+  sets: readonly MongodbSetRecord[] = [member],
+  topology: 'sharded' | 'replica-set' = 'replica-set',
+): RestoreRequest {
+  return {
+    ...{ site: 'shop', startedAt, store: 'vault' },
+    manifest: {
+      set: { site: 'shop', procedure: 'nightly', id: '2026-11-20T190000Z-0a1b2c3d' },
+      ...{ complete: true, publishedAt: startedAt },
+      artifacts: ['uploads/files.tar.zst', ...sets.map(({ artifact }) => artifact)].map(artifactNamed),
+      databases: [
+        { engine: 'files', database: 'uploads' },
+        { engine: 'mongodb', database: 'orders', topology, shards: null, balancer: null, sets },
+      ],
+    },
+  };
+}
+
+function artifactNamed(name: string): Artifact {
+  return {
+    ...{ name, store: 'vault', host: 'app-1', database: name.split('/')[0] ?? '' },
+    ...{ sizeBytes: 1, sha256: '', contentBytes: 1, files: 1, startedAt, endedAt: startedAt, leftOut: [] },
+    fileList: { name: `${name}.files`, sha256: '', sizeBytes: 1 },
+  };
+}

@@ -1,0 +1,39 @@
+import type { ResolvedPlan } from '../model/activities.ts';
+import type { Instant } from '../model/plan.ts';
+import { agent, control } from './agents.ts';
+import { chosenSet } from './chosen-set.ts';
+
+/** Input of workflow `restore`; small enough to type into the Temporal UI. */
+export interface RestoreInput {
+  readonly site: string;
+  /** Its id, or the beginning of one. */
+  readonly set: string;
+  /** Absent: the first that has it. */
+  readonly store?: string;
+  /** Absent: all that is in the set. */
+  readonly database?: string;
+  /** `HH:MM`, or an instant: by then all is up again, restored or as before. Absent: as long as limits.longest-down allows. */
+  readonly upBy?: string;
+  /** Who wants it, and why: what is replaced is in use. */
+  readonly by: string;
+  readonly why: string;
+}
+
+const shortMs = 60_000;
+
+/** The set as its keeper has it, resolved against the site file as control has it. */
+export async function planRestore(
+  input: Omit<RestoreInput, 'by' | 'why'>,
+  startedAt: Instant,
+): Promise<ResolvedPlan> {
+  const { site, database, upBy } = input;
+  const { set, store, keeper } = await chosenSet(input);
+  const { complete, publishedAt, artifacts, databases } = await agent(site, keeper, {
+    ...{ summary: `show ${set.id}`, withinMs: shortMs },
+  }).showSet({ site, store, set });
+  return control('resolve the restore').resolveRestore({
+    ...{ site, startedAt, store, manifest: { set, complete, publishedAt, artifacts, databases } },
+    ...(database !== undefined && { database }),
+    ...(upBy !== undefined && { upBy }),
+  });
+}
