@@ -157,6 +157,8 @@ interface StoreBase {
   /** true: every host sees the same files. false: each host has its own disk and holds its own artifacts. */
   readonly shared: boolean;
   readonly keeper: HostName;
+  /** To it and from it, of each host. Absent: as fast as it goes. */
+  readonly rateBytesPerSecond?: number;
   /** Absent: what is stored is not encrypted. */
   readonly encrypt?: Encryption;
 }

@@ -2,6 +2,7 @@ import type { PreflightActivities, StoreActivities } from '../../model/activitie
 import type { HostName, Site, Store as StoreSpec } from '../../model/site.ts';
 import { createDirectoryStore } from './directory.ts';
 import { StoreError } from './names.ts';
+import { limited } from './rate.ts';
 import { createS3Store } from './s3/store.ts';
 import { createSftpStore } from './sftp/store.ts';
 import { explainSets, pinSet, pruneSets, removeSets } from './prune.ts';
@@ -56,11 +57,15 @@ export function createStoreActivities(context: StoreContext): StoreActivities & 
 /** By the name that the site file gives it. Throws StoreError with the known names. */
 export function openStore(site: Site, host: HostName, name: string): Store {
   const spec = Object.hasOwn(site.stores, name) ? site.stores[name] : undefined;
-  if (spec !== undefined)
-    return { ...createStore(name, spec, host), ...(spec.encrypt && { encrypt: spec.encrypt }) };
+  if (spec !== undefined) return withOptions(createStore(name, spec, host), spec);
   throw new StoreError(
     `Site ${site.site} has no store ${JSON.stringify(name)} on host ${host}; it has ${Object.keys(site.stores).join(', ')}.`,
   );
+}
+
+function withOptions(store: Store, { encrypt, rateBytesPerSecond }: StoreSpec): Store {
+  const limitedStore = rateBytesPerSecond === undefined ? store : limited(store, rateBytesPerSecond);
+  return { ...limitedStore, ...(encrypt && { encrypt }) };
 }
 
 function createStore(name: string, spec: StoreSpec, host: HostName): Store {

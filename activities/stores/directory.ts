@@ -17,7 +17,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { SetRef } from '../../model/manifest.ts';
 import type { DirectoryStore, HostName } from '../../model/site.ts';
-import { StoreError, filePath, manifestName, partPath, segment, setPath } from './names.ts';
+import { StoreError, filePath, isPart, manifestName, partPath, segment, setPath } from './names.ts';
 import type { Part, Store } from './store.ts';
 
 /** Large reads and writes cost fewer turns of the event loop. */
@@ -93,6 +93,11 @@ export function createDirectoryStore(name: string, spec: DirectoryStore, host: H
       }),
 
     lastChangeMs: (set) => asked(`look at ${set.id}`, () => lastChangeMs(pathOf(set))),
+
+    clearParts: (set) =>
+      asked(`clear ${set.id}`, async () => {
+        for (const part of await partsBelow(pathOf(set))) await rm(part, { force: true });
+      }),
 
     remove: (set) =>
       asked(`remove ${set.id}`, async () => {
@@ -286,6 +291,18 @@ async function lastChangeMs(path: string): Promise<number> {
   const names = status.isDirectory() ? ((await readdir(path).catch(nullIfMissing)) ?? []) : [];
   const below = await Promise.all(names.map((each) => lastChangeMs(join(path, each))));
   return Math.max(status.mtimeMs, ...below);
+}
+
+async function partsBelow(folder: string): Promise<readonly string[]> {
+  const entries = (await readdir(folder, { withFileTypes: true }).catch(nullIfMissing)) ?? [];
+  const parts = await Promise.all(
+    entries.map(async (entry) => {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) return partsBelow(path);
+      return isPart(entry.name) ? [path] : [];
+    }),
+  );
+  return parts.flat();
 }
 
 async function statOrNull(path: string): Promise<Stats | null> {

@@ -62,6 +62,8 @@ export async function publishSet(store: Store, manifest: Manifest): Promise<SetS
       { mayPass: store.shared },
     );
   }
+  // What an agent left that was killed is as large as what it copied. All copies of the run are over; if this fails, they stay.
+  await store.clearParts(set).catch(() => undefined);
   await store.replaceText(set, sumsName, sumsOf(mine));
   const part = await store.create(set, manifestName, 'publish');
   try {

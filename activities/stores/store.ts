@@ -30,6 +30,8 @@ export interface Store {
   folders(site: string, procedure?: string): Promise<readonly SetRef[]>;
   /** The last time that anything in the folder changed, in ms since 1970. */
   lastChangeMs(set: SetRef): Promise<number>;
+  /** What writers that are gone have left in it. Only when nobody writes there any more. */
+  clearParts(set: SetRef): Promise<void>;
   /** The manifest goes first: from then on it is no set. */
   remove(set: SetRef): Promise<void>;
 

@@ -81,6 +81,13 @@ export const httpUrl = text(
   expectedUnseen,
 ).refine((url) => URL.canParse(url), { error: 'expected an http:// or https:// URL' });
 
+const rateUnits = { kB: 1e3, MB: 1e6, GB: 1e9 };
+
+/** `20MB/s` → bytes a second */
+export const rate = text(/^[1-9]\d{0,5}[kMG]B\/s$/, 'a rate such as "20MB/s"').transform(
+  (words) => Number.parseInt(words, 10) * rateUnits[words.slice(-4, -2) as keyof typeof rateUnits],
+);
+
 export const port = z
   .int({ error: expected('a port from 1 to 65535') })
   .min(1, { error: 'expected a port from 1 to 65535' })

@@ -4,7 +4,7 @@ import { defined, expected, named, strict } from './expect.ts';
 import { oneKeyOf, pickOne } from './one-key-of.ts';
 import { reference } from './reference.ts';
 import type { Known } from './reference.ts';
-import { absolutePath } from './scalars.ts';
+import { absolutePath, rate } from './scalars.ts';
 import { encryptSchema } from './stores/encrypt.ts';
 import { s3Schema } from './stores/s3.ts';
 import { sftpSchema } from './stores/sftp.ts';
@@ -29,6 +29,11 @@ export function storeSchema(known: Known) {
       encrypt: encryptSchema()
         .exactOptional()
         .describe('Archives and their lists of files are encrypted before they leave the host.'),
+      rate: rate
+        .exactOptional()
+        .describe(
+          'At most so much to the store, and from it, of each host: "20MB/s". Left out: as fast as it goes.',
+        ),
       keeper: reference('host', known).describe(
         'The host whose agent publishes, lists, verifies and prunes it.',
       ),
@@ -45,8 +50,8 @@ export function storeSchema(known: Known) {
           message: 'a server is seen by all hosts: leave out "shared"',
         });
     })
-    .transform(({ shared, keeper, encrypt, ...raw }): Store => {
-      const base = { shared: shared ?? true, keeper, ...defined({ encrypt }) };
+    .transform(({ shared, keeper, encrypt, rate: rateBytesPerSecond, ...raw }): Store => {
+      const base = { shared: shared ?? true, keeper, ...defined({ encrypt, rateBytesPerSecond }) };
       return pickOne<typeof raw, Store>(raw, {
         directory: (directory) => ({ kind: 'directory', directory, ...base }),
         sftp: (sftp) => ({ kind: 'sftp', ...sftp, ...base }),

@@ -32,7 +32,7 @@ test('stores on servers, encrypted and limited in time, are as the file has them
       ['directory: /backup, shared: true', `sftp: ${sftpOf('')}`],
       [
         'procedures:',
-        `  cloud: { ${s3Of('access-key: { env: A }, secret-key: { env: B }, prefix: a/b, object-lock: { mode: compliance, days: 30d }')}, encrypt: { age: [${age}], identity: { file: /etc/age } }, keeper: one }\nprocedures:`,
+        `  cloud: { ${s3Of('access-key: { env: A }, secret-key: { env: B }, prefix: a/b, object-lock: { mode: compliance, days: 30d }')}, rate: 20MB/s, encrypt: { age: [${age}], identity: { file: /etc/age } }, keeper: one }\nprocedures:`,
       ],
       ['to: [vault] }', 'to: [vault, cloud], needs: any }'],
     ),
@@ -54,6 +54,7 @@ test('stores on servers, encrypted and limited in time, are as the file has them
       ...{ accessKey: { env: 'A' }, secretKey: { env: 'B' }, pathStyle: true, shared: true, keeper: 'one' },
       objectLock: { mode: 'compliance', days: 30 },
       encrypt: { recipients: [age], identity: '/etc/age' },
+      rateBytesPerSecond: 20_000_000,
     },
   });
 });
@@ -778,6 +779,12 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       [['keeper: two }', `encrypt: { age: [AGE-SECRET-KEY-1${'Q'.repeat(58)}] }, keeper: two }`]],
       'stores.vault.encrypt.age[0]',
       /^expected a public key of age such as "age1ql3z…"(?!.*AGE-SECRET)/,
+    ],
+    [
+      'a rate in bits',
+      [['keeper: two }', 'rate: 100Mbit/s, keeper: two }']],
+      'stores.vault.rate',
+      /expected a rate such as "20MB\/s", not "100Mbit\/s"/,
     ],
     [
       'needs where there is one store',

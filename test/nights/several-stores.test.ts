@@ -6,17 +6,16 @@ import { ApplicationFailure } from '@temporalio/common';
 import { storesLeft } from '../../workflows/copy.ts';
 import { openNights, type Night, type Nights } from './night.ts';
 
-/** Of the example: two shards, the config servers, and three trees of files. */
-const artifactsOfTheNight = 6;
-
 /** The example, with a second store that may be left out: one read goes to both. */
 const folder = mkdtempSync(join(tmpdir(), 'coldbackup-several-'));
 const file = join(folder, 'vitam.yaml');
+/** One of each shard, the config set, and three trees. */
+const sources = 6;
 let nights: Nights;
 
 beforeAll(async () => {
   const example = readFileSync('examples/vitam.yaml', 'utf8')
-    .replace('to: [vault]', 'to: [vault, offsite]\n          needs: any')
+    .replace(/^( +)to: \[vault\]$/m, '$1to: [vault, offsite]\n$1needs: any')
     .replace(
       /^stores:$/m,
       'stores:\n  offsite: { directory: /backup/offsite, shared: true, keeper: mongo-2 }',
@@ -40,12 +39,9 @@ describe('a backup to several stores', () => {
   test('reads each source once, and there is a whole set in each of them', async () => {
     const done = await nights.run(() => undefined);
     expect(done.report).toMatchObject({ outcome: 'complete', warnings: [] });
-    expect(copies(done)).toEqual(Array.from({ length: artifactsOfTheNight }, () => 'copyToStores'));
+    expect(copies(done)).toEqual(Array.from({ length: sources }, () => 'copyToStores'));
     expect(setsOf(done)).toEqual(['offsite', 'vault']);
-    expect(done.manifests.map(({ artifacts }) => artifacts.length)).toEqual([
-      artifactsOfTheNight,
-      artifactsOfTheNight,
-    ]);
+    expect(done.manifests.map(({ artifacts }) => artifacts.length)).toEqual([sources, sources]);
     for (const { artifacts } of done.manifests)
       expect(new Set(artifacts.map(({ store }) => store)).size).toBe(1);
     expect(done.differences).toEqual([]);
@@ -58,7 +54,7 @@ describe('a backup to several stores', () => {
     expect(done.report.outcome).toBe('complete');
     expect(setsOf(done)).toEqual(['vault']);
     expect(done.manifests).toHaveLength(1);
-    expect(done.manifests[0]?.artifacts).toHaveLength(artifactsOfTheNight);
+    expect(done.manifests[0]?.artifacts).toHaveLength(sources);
     const said = 'store offsite gets no set of this run: the store is full';
     expect(done.report.warnings).toEqual([said]);
     expect(done.manifests[0]?.warnings).toEqual([said]);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createStoreActivities, openStore } from '../../activities/stores/activities.ts';
+import { runCommand } from '../../activities/system/command.ts';
 import type { Part, Store } from '../../activities/stores/store.ts';
 import type { SetRef } from '../../model/manifest.ts';
 import type { Plan } from '../../model/plan.ts';
@@ -158,6 +159,19 @@ export function conformance(kind: Kind): void {
       await same.seal();
       await other.seal();
       expect(await store.readText(set, 'db/file')).toBe('of another');
+      const slow = await store.create(set, 'db/deep/slow', 'slow');
+      await slow.write(Buffer.from('x'));
+      await store.clearParts(set);
+      await expect(slow.seal()).rejects.toThrow();
+      expect(await store.readText(set, 'db/second')).toBe('of the same');
+      if (site.stores['vault']?.kind === 'directory') {
+        const { stdout } = await runCommand(
+          ['find', join(store.place, set.site, set.procedure, set.id), '-type', 'f', '-printf', '%P '],
+          {},
+        );
+        expect(stdout.trim().split(' ').sort()).toEqual(['db/file', 'db/second']);
+      }
+      await store.clearParts({ ...set, id: 'none' });
       await store.remove(set);
       expect(await store.folders(set.site, set.procedure)).not.toContainEqual(set);
     });
@@ -266,7 +280,11 @@ export function conformance(kind: Kind): void {
       const publish = async (id: string) => {
         const set = { ...setOf(id), procedure: 'whole' };
         const manifest = manifestOf(set, [await copyTo(site, 'mongo-1', set, 'offer/tree.tar.zst', tree)]);
+        const left = await open().create(set, 'offer/tree.tar.zst', 'of an agent that was killed');
+        await left.write(Buffer.from('half'));
         await stores.publishSet({ ...where, manifest });
+        await expect(left.seal()).rejects.toThrow(/is gone|the upload is gone|no such file/i);
+        await left.discard().catch(() => undefined);
         return manifest;
       };
       const first = await publish('2026-10-01T190000Z-0a1b2c3d');

@@ -1,10 +1,11 @@
 import { readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openStore } from '../../activities/stores/activities.ts';
 import { StoreError } from '../../activities/stores/names.ts';
 import type { SftpStore } from '../../model/site.ts';
 import { freePort } from '../support/ports.ts';
-import { createCleanup } from '../support/processes.ts';
+import { createCleanup, waitFor } from '../support/processes.ts';
 import { conformance } from './conformance.ts';
 import { noSshd, startSshd, type Sshd } from './rigs/sftp.ts';
 import { startWire } from './rigs/wire.ts';
@@ -48,6 +49,23 @@ suite('an SFTP server that is not as expected', () => {
     );
     expect(error.mayPass).toBe(false);
     expect(sshd.log()).not.toContain('Accepted publickey');
+  });
+
+  test('all that goes on at once shares one connection, which ends when nobody uses it', async () => {
+    const logins = async (): Promise<number> =>
+      (await readFile(join(sshd.folder, 'log'), 'utf8')).split('Accepted publickey').length - 1;
+    expect(await logins()).toBe(0);
+    const counts = Array.from({ length: 40 }, (_, index) => open().writeToken(`at-once-${index}`));
+    await Promise.all(counts);
+    expect(await open().hasToken('at-once-39')).toBe(true);
+    expect(await logins()).toBe(1);
+    await waitFor(
+      async () => (await readFile(join(sshd.folder, 'log'), 'utf8')).includes('Disconnected from user root'),
+      {
+        what: 'the end of the connection',
+        withinMs: 20_000,
+      },
+    );
   });
 
   test('a key that the server refuses, or that is none, is named, and not tried again', async () => {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { S3Store } from '../../../model/site.ts';
-import { createClient } from './client.ts';
+import { clientTo } from './client.ts';
 import { isMissing, isUploadGone } from './errors.ts';
 import type { Upload } from './upload.ts';
 
@@ -12,7 +12,7 @@ export interface Listed {
 /** What a store needs of a bucket. */
 export function createBucket(spec: S3Store) {
   const { bucket: Bucket } = spec;
-  const clientOf = createClient(spec);
+  const clientOf = () => clientTo(spec);
 
   const bucket = {
     client: clientOf,

@@ -73,14 +73,13 @@ export function createS3Store(name: string, spec: S3Store, host: HostName): Stor
         (await bucket.list(keyOf(set, ''))).reduce((last, { changedMs }) => Math.max(last, changedMs), 0),
       ),
 
+    clearParts: (set) => asked(`clear ${set.id}`, async () => void (await clearUploads(keyOf(set, '')))),
+
     remove: (set) =>
       asked(`remove ${set.id}`, async () => {
         const folder = keyOf(set, '');
         await bucket.delete(`${folder}${manifestName}`);
-        const keys = (await bucket.list(folder)).map(({ key }) => key);
-        for (const mark of keys.filter(isPart)) await dropUpload(mark);
-        for (const upload of await bucket.uploads(folder)) await bucket.abortUpload(upload);
-        for (const key of keys) await bucket.delete(key);
+        for (const key of await clearUploads(folder)) await bucket.delete(key);
       }),
 
     freeBytes: async () => null,
@@ -97,6 +96,14 @@ export function createS3Store(name: string, spec: S3Store, host: HostName): Stor
 
   function tokenKey(token: string): string {
     return `${spec.prefix}${segment(`.coldbackup-token-${token}`)}`;
+  }
+
+  /** Gives all that lies in the folder besides. */
+  async function clearUploads(folder: string): Promise<readonly string[]> {
+    const keys = (await bucket.list(folder)).map(({ key }) => key);
+    for (const mark of keys.filter(isPart)) await dropUpload(mark);
+    for (const upload of await bucket.uploads(folder)) await bucket.abortUpload(upload);
+    return keys.filter((key) => !isPart(key));
   }
 
   /** Of the same owner, or of a set that goes: what is under way there can no longer be sealed. */

@@ -44,8 +44,25 @@ interface Connection {
   timer: NodeJS.Timeout | null;
 }
 
-/** One connection for all uses at a time; it ends when nobody has used it for a moment, and is made again when it is lost. */
-export function createConnections(spec: SftpStore): { hold(): Promise<Link> } {
+export interface Connections {
+  hold(): Promise<Link>;
+}
+
+const known = new Map<string, Connections>();
+
+/**
+ * One connection of this process to each server, for all that is under way: a server refuses many at once (MaxStartups of
+ * sshd_config(5)). It ends when nobody has used it for a moment, and is made again when it is lost.
+ */
+export function connectionsTo(spec: SftpStore): Connections {
+  const { host, port, user, key, hostKey } = spec;
+  const name = JSON.stringify([host, port, user, key, hostKey]);
+  const connections = known.get(name) ?? createConnections(spec);
+  known.set(name, connections);
+  return connections;
+}
+
+function createConnections(spec: SftpStore): Connections {
   let current: Promise<Connection> | null = null;
 
   return { hold };
@@ -64,10 +81,10 @@ export function createConnections(spec: SftpStore): { hold(): Promise<Link> } {
     connection.users += 1;
     if (connection.timer !== null) clearTimeout(connection.timer);
     connection.timer = null;
-    return linkOf(connection);
+    return linkOf(connection, mine);
   }
 
-  function linkOf(connection: Connection): Link {
+  function linkOf(connection: Connection, made: Promise<Connection>): Link {
     let held = true;
     return {
       ask: (request) => ask(connection, request),
@@ -78,7 +95,7 @@ export function createConnections(spec: SftpStore): { hold(): Promise<Link> } {
         connection.users -= 1;
         if (connection.users > 0) return;
         connection.timer = setTimeout(() => {
-          current = null;
+          if (current === made) current = null;
           connection.end();
         }, idleMs);
         connection.timer.unref();

@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import type { FileEntryWithStats, Stats } from 'ssh2';
+import { isPart } from '../names.ts';
 import { SftpError, noSuchFile } from './connection.ts';
 import type { Link } from './connection.ts';
 
@@ -37,6 +38,15 @@ export function filesOf(link: Link) {
         else await files.unlink(below);
       }
       await link.ask<undefined>((sftp, answer) => sftp.rmdir(path, answer)).catch(nullIfMissing);
+    },
+
+    /** Those of writers that are gone, also further down. */
+    removeParts: async (folder: string): Promise<void> => {
+      for (const { filename, attrs } of await files.list(folder)) {
+        const below = posix.join(folder, filename);
+        if (attrs.isDirectory()) await files.removeParts(below);
+        else if (isPart(filename)) await files.unlink(below);
+      }
     },
 
     lastChangeMs: async (path: string): Promise<number> => {

@@ -4,7 +4,7 @@ import type { SetRef } from '../../../model/manifest.ts';
 import type { HostName, SftpStore } from '../../../model/site.ts';
 import { StoreError, filePath, isPartOf, manifestName, ownPartPath, segment, setPath } from '../names.ts';
 import type { Part, Store } from '../store.ts';
-import { SftpError, createConnections, failure } from './connection.ts';
+import { SftpError, connectionsTo, failure } from './connection.ts';
 import type { Link } from './connection.ts';
 import { filesOf, isUnsupported, nullIfMissing } from './files.ts';
 import type { Files } from './files.ts';
@@ -16,7 +16,7 @@ import { readPipelined, readWhole, writeFileWhole, writePipelined } from './tran
  * cannot ask for that.
  */
 export function createSftpStore(name: string, spec: SftpStore, host: HostName): Store {
-  const connections = createConnections(spec);
+  const connections = connectionsTo(spec);
   const root = spec.directory;
   const place = `sftp://${spec.user}@${spec.host}:${spec.port}${root}`;
 
@@ -103,6 +103,8 @@ export function createSftpStore(name: string, spec: SftpStore, host: HostName): 
       }),
 
     lastChangeMs: (set) => using(`look at ${set.id}`, (files) => files.lastChangeMs(pathOf(set))),
+
+    clearParts: (set) => using(`clear ${set.id}`, (files) => files.removeParts(pathOf(set))),
 
     remove: (set) =>
       using(`remove ${set.id}`, async (files) => {
