@@ -5,6 +5,7 @@ import { drillRules } from './drill.ts';
 import { lengthRules } from './length.ts';
 import { limitRules } from './limits.ts';
 import { memberRules } from './members.ts';
+import { nameRules } from './names.ts';
 import { placeRules } from './places.ts';
 import { stopRules } from './stops.ts';
 import { timeRules } from './times.ts';
@@ -20,5 +21,6 @@ export function siteRules(site: Site): readonly Finding[] {
     limitRules,
     drillRules,
     lengthRules,
+    nameRules,
   ].flatMap((rule) => rule(site));
 }

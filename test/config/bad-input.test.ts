@@ -721,6 +721,12 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       /does not say where they are/,
     ],
     [
+      'a procedure called as restores are',
+      [['  nightly:', '  restore:']],
+      'procedures.restore',
+      /cannot be called restore/,
+    ],
+    [
       'drills at a time without a place',
       [['    keep: { last: 3', '    drill: { days: sun, at: "10:00" }\n    keep: { last: 3']],
       'procedures.nightly.drill',
