@@ -185,14 +185,14 @@ export class ColdbackupClient {
     return ask(this.#link, 'setShow', { site, store, set });
   }
 
-  /** Reads every byte again. */
+  /** Reads every byte again; with `mend` what is damaged is replaced by good copies of other stores. */
   async setVerify(
     site: string,
     id: string,
-    options: { readonly store?: string } = {},
+    options: { readonly store?: string; readonly mend?: boolean } = {},
   ): Promise<readonly Verification[]> {
     const { set, store } = await this.#setNamed(site, id, options.store);
-    return ask(this.#link, 'setVerify', { site, store, set });
+    return ask(this.#link, 'setVerify', { site, store, set, mend: options.mend ?? false });
   }
 
   /** What retention lets go in each store, and why the rest stays; without `dryRun` it goes. */

@@ -336,6 +336,13 @@ export interface StoreActivities {
     readonly set: SetRef;
     readonly pin: Pin | null;
   }): Promise<void>;
+  /** Replaces what is damaged in the part that this host sees by the copies of other stores; says what, and from where. */
+  mendSet(input: {
+    readonly site: string;
+    readonly store: string;
+    readonly manifest: Manifest;
+    readonly from: readonly { readonly store: string; readonly manifest: Manifest }[];
+  }): Promise<readonly string[]>;
   /** On the keeper: what all hosts together found when they read the set again. */
   recordVerification(input: {
     readonly site: string;

@@ -123,8 +123,8 @@ export interface SetSummary {
   readonly pinned?: string;
   /** Of its newest drill; absent: none, or an older agent. */
   readonly proof?: { readonly at: Instant; readonly passed: boolean };
-  /** When it was read again last; absent: never, or an older agent. */
-  readonly verified?: { readonly at: Instant; readonly passed: boolean };
+  /** When it was read again last; absent: never, or an older agent. `mended`: parts of it came from another store then. */
+  readonly verified?: { readonly at: Instant; readonly passed: boolean; readonly mended: boolean };
 }
 
 /** What was found when a set was read again, by all hosts together. Beside the manifest: the newest alone. */
@@ -133,6 +133,8 @@ export interface VerificationRecord {
   readonly checkedBytes: number;
   /** Empty: every digest is right. */
   readonly problems: readonly string[];
+  /** What was damaged until then, and from which store it was replaced. */
+  readonly mended: readonly string[];
 }
 
 /** What a drill found: the set was restored into scratch instances and compared. Beside the manifest, the newest first. */
@@ -183,4 +185,6 @@ export interface Verification {
   readonly elsewhere: readonly HostName[];
   /** Empty: every digest is right. */
   readonly problems: readonly string[];
+  /** What was damaged before, and from which store it was replaced; absent: nothing. */
+  readonly mended?: readonly string[];
 }

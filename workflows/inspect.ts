@@ -126,37 +126,58 @@ export async function setProofs(input: {
   );
 }
 
-/** `coldbackup sets verify`: every host reads again what it can see of the set; what they found is recorded in it. */
+/**
+ * `coldbackup sets verify`: every host reads again what it can see of the set; what they found is recorded in it. With
+ * `mend` what is damaged is replaced first by the copies of other stores, where they are good.
+ */
 export async function setVerify(input: {
   site: string;
   store: string;
   set: SetRef;
+  mend?: boolean;
 }): Promise<readonly Verification[]> {
-  const { site, store, set } = input;
-  const info = await siteInfo(site);
-  const manifest = await setShow(input);
-  const shared = info.stores[store]?.shared ?? true;
-  const keeper = await keeperOf(site, store);
+  const { site, store, set, mend = false } = input;
+  const { keeper, shared = true } = await storeNamed(site, store);
+  const manifest = await setShow({ site, store, set });
   const readers = shared ? [keeper] : [...new Set(manifest.artifacts.map(({ host }) => host))];
-  const parts = await Promise.all(
-    readers.map((host) =>
-      agent(site, host, { summary: `verify ${set.id}`, withinMs: verifyMs }).verifySet({
-        site,
-        store,
-        set,
-        manifest,
-      }),
-    ),
-  );
+  const on = (host: string) => agent(site, host, { summary: `verify ${set.id}`, withinMs: verifyMs });
+  const read = () => Promise.all(readers.map((host) => on(host).verifySet({ site, store, set, manifest })));
+  let parts: readonly Verification[] = await read();
+  if (mend && parts.some(({ problems }) => problems.length > 0)) {
+    const from = await elsewhere(site, store, set);
+    const mended = await Promise.all(
+      readers.map((host) => on(host).mendSet({ site, store, manifest, from })),
+    );
+    if (mended.flat().length > 0)
+      parts = (await read()).map((part, index) => ({ ...part, mended: mended[index] ?? [] }));
+  }
   await agent(site, keeper, { summary: `record of ${set.id}`, withinMs: shortMs }).recordVerification({
     ...{ site, store, set },
     record: {
       at: nowInstant(),
       checkedBytes: parts.reduce((sum, { checkedBytes }) => sum + checkedBytes, 0),
       problems: parts.flatMap(({ problems }) => problems),
+      mended: parts.flatMap(({ mended = [] }) => mended),
     },
   });
   return parts;
+}
+
+/** The same set in other stores. */
+async function elsewhere(
+  site: string,
+  store: string,
+  set: SetRef,
+): Promise<readonly { readonly store: string; readonly manifest: Manifest }[]> {
+  const others = (await sets({ site, procedure: set.procedure })).filter(
+    (one) => one.set.id === set.id && one.store !== store && one.publishedAt !== '',
+  );
+  return Promise.all(
+    others.map(async (one) => ({
+      store: one.store,
+      manifest: await setShow({ site, store: one.store, set }),
+    })),
+  );
 }
 
 export interface PruneAnswer {

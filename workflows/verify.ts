@@ -13,14 +13,18 @@ export interface VerifyInput {
 
 /** What it ends with; with problems it ends as a failure that carries it. */
 export interface Verified {
-  readonly sets: readonly (Pick<SetSummary, 'set' | 'store'> & { readonly problems: readonly string[] })[];
+  readonly sets: readonly (Pick<SetSummary, 'set' | 'store'> & {
+    readonly problems: readonly string[];
+    /** What was damaged, and from which store it was replaced. */
+    readonly mended: readonly string[];
+  })[];
 }
 
 const dayMs = 86_400_000;
 
 /**
  * Reads again, byte by byte, every set that is due, the longest unread first. Sets are made one by one and so are due one
- * by one: run daily, each run reads a part of the stores.
+ * by one: run daily, each run reads a part of the stores. What is damaged is replaced by a good copy of another store.
  */
 export async function verify({ site, procedure, everyDays }: VerifyInput): Promise<Verified> {
   const dueBefore = new Date(Date.now() - everyDays * dayMs).toISOString();
@@ -30,11 +34,22 @@ export async function verify({ site, procedure, everyDays }: VerifyInput): Promi
   const read: Verified['sets'][number][] = [];
   for (const { set, store } of due) {
     setCurrentDetails(`reading ${set.id} in ${store}, ${read.length + 1} of ${due.length}`);
-    const parts = await setVerify({ site, store, set });
-    read.push({ set, store, problems: parts.flatMap(({ problems }) => problems) });
+    const parts = await setVerify({ site, store, set, mend: true });
+    read.push({
+      ...{ set, store },
+      problems: parts.flatMap(({ problems }) => problems),
+      mended: parts.flatMap(({ mended = [] }) => mended),
+    });
   }
   const damaged = read.filter(({ problems }) => problems.length > 0);
-  setCurrentDetails(`${read.length} of ${due.length} sets read again, ${damaged.length} damaged`);
+  setCurrentDetails(
+    [
+      `${read.length} of ${due.length} sets read again, ${damaged.length} damaged`,
+      ...read.flatMap(({ set, store, mended }) =>
+        mended.map((one) => `- mended ${set.id} in ${store}: ${one}`),
+      ),
+    ].join('\n'),
+  );
   if (damaged.length === 0) return { sets: read };
   throw ApplicationFailure.create({
     message: damaged

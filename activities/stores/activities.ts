@@ -3,6 +3,7 @@ import type { HostName, Site, Store as StoreSpec } from '../../model/site.ts';
 import { createDirectoryStore } from './directory.ts';
 import { StoreError } from './names.ts';
 import { limited } from './rate.ts';
+import { mendSet } from './mend.ts';
 import { createS3Store } from './s3/store.ts';
 import { createSftpStore } from './sftp/store.ts';
 import { explainSets, pinSet, pruneSets, removeSets } from './prune.ts';
@@ -47,6 +48,13 @@ export function createStoreActivities(context: StoreContext): StoreActivities & 
     explainSets: async ({ store, procedure, now, ...input }) =>
       explainSets(storeOf({ ...input, store }), site, { now, ...(procedure !== undefined && { procedure }) }),
     pinSet: async (input) => pinSet(storeOf(input), input.set, input.pin),
+    mendSet: async ({ manifest, from, ...input }) =>
+      mendSet(
+        storeOf(input),
+        manifest,
+        from.map((one) => ({ store: storeOf({ ...input, ...one }), manifest: one.manifest })),
+        context.during?.() ?? alone(),
+      ),
     recordVerification: async (input) => recordVerification(storeOf(input), input.set, input.record),
     writeStoreToken: async (input) => storeOf(input).writeToken(input.token),
     readStoreToken: async (input) => storeOf(input).hasToken(input.token),

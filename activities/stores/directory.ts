@@ -99,6 +99,11 @@ export function createDirectoryStore(name: string, spec: DirectoryStore, host: H
         for (const part of await partsBelow(pathOf(set))) await rm(part, { force: true });
       }),
 
+    drop: (set, file) =>
+      asked(`drop ${file}`, async () => {
+        await unlink(pathOf(set, filePath(file))).catch(nullIfMissing);
+      }),
+
     remove: (set) =>
       asked(`remove ${set.id}`, async () => {
         const folder = pathOf(set);

@@ -32,6 +32,8 @@ export interface Store {
   lastChangeMs(set: SetRef): Promise<number>;
   /** What writers that are gone have left in it. Only when nobody writes there any more. */
   clearParts(set: SetRef): Promise<void>;
+  /** Takes one file out of a set, for a better copy of it; none is there: nothing to do. */
+  drop(set: SetRef, file: string): Promise<void>;
   /** The manifest goes first: from then on it is no set. */
   remove(set: SetRef): Promise<void>;
 

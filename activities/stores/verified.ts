@@ -5,14 +5,20 @@ import type { Store } from './store.ts';
 
 const verifiedName = 'verified.json';
 
-const recordSchema = z.looseObject({ format: z.literal(1), at: z.string(), problems: z.array(z.string()) });
+const recordSchema = z.looseObject({
+  format: z.literal(1),
+  at: z.string(),
+  problems: z.array(z.string()),
+  mended: z.array(z.string()),
+});
 
 /** Nothing where it was never read again, or what was written then cannot be read. */
 export async function lastVerified(store: Store, set: SetRef): Promise<Pick<SetSummary, 'verified'>> {
   const text = await store.readText(set, verifiedName);
   const parsed = recordSchema.safeParse(text === null ? null : parsedJson(text));
   if (!parsed.success) return {};
-  return { verified: { at: parsed.data.at, passed: parsed.data.problems.length === 0 } };
+  const { at, problems, mended } = parsed.data;
+  return { verified: { at, passed: problems.length === 0, mended: mended.length > 0 } };
 }
 
 /** By the keeper alone. */

@@ -67,12 +67,14 @@ function addVerify(sets: Command): void {
     .argument('<site>')
     .argument('<set>', 'its id, or the beginning of it')
     .option('--store <name>', 'where it is in several stores')
+    .option('--mend', 'replace what is damaged by the copies of other stores, where they are good')
     .option('--json', 'print what each host found')
     .addHelpText('after', '\nExample:\n  coldbackup sets verify vitam 2026-11-21')
     .action(async (site: string, id: string, _, command: Command) => {
-      const options = command.optsWithGlobals<SetOptions>();
+      const options = command.optsWithGlobals<SetOptions & { readonly mend?: boolean }>();
+      const mend = options.mend ?? false;
       await withClient(options, async (client) => {
-        const verifications = await client.setVerify(site, id, inStore(options));
+        const verifications = await client.setVerify(site, id, { ...inStore(options), mend });
         if (options.json === true) printJson(verifications);
         else print(verificationScreen(verifications, paint()));
         if (verifications.some(({ problems }) => problems.length > 0)) endWith('failed');

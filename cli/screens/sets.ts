@@ -20,6 +20,7 @@ export function setsScreen(sets: readonly SetSummary[], paint: Paint = plain): s
               String(artifacts),
               ...(complete ? [] : ['incomplete']),
               ...(rest.verified?.passed === false ? [paint.red('DAMAGED')] : []),
+              ...(rest.verified?.mended === true ? [paint.yellow('mended')] : []),
               ...(rest.pinned === undefined ? [] : [`pinned: ${rest.pinned}`]),
             ].join(', '),
             rest.verified?.at.slice(0, 10) ?? '-',
@@ -84,11 +85,13 @@ export function verificationScreen(verifications: readonly Verification[], paint
       : [
           `${count(storedOnly, 'artifact')} encrypted: checked as stored; what is inside can be read where the identity is`,
         ];
+  const mended = verifications.flatMap((one) => one.mended ?? []).map((one) => `  mended: ${one}`);
   if (problems.length === 0)
-    return [`${paint.green('every digest is right')}: ${read}`, ...notRead].join('\n');
+    return [`${paint.green('every digest is right')}: ${read}`, ...mended, ...notRead].join('\n');
   return [
     paint.red(`${count(problems.length, 'problem')}: ${read}`),
     ...problems.map((one) => `  ${one}`),
+    ...mended,
     ...notRead,
   ].join('\n');
 }

@@ -290,7 +290,7 @@ describe('sets', () => {
     expect(
       setsScreen([
         { ...summary, proof },
-        { ...summary, verified: { at: proof.at, passed: false } },
+        { ...summary, verified: { at: proof.at, passed: false, mended: false } },
       ]),
     ).toBe(
       [

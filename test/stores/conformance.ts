@@ -111,6 +111,18 @@ export function conformance(kind: Kind): void {
       expect(await open().readText(set, 'db/file')).toBe(`of ${['one', 'two'][winner]}`);
     });
 
+    test('one file can be dropped, and sealed again', async () => {
+      const set = newSet();
+      await seal(open(), set, 'db/file', 'damaged');
+      await seal(open(), set, 'db/other', 'other');
+      await open('mongo-2').drop(set, 'db/file');
+      expect(await open().sizeBytes(set, 'db/file')).toBeNull();
+      await open().drop(set, 'db/file');
+      await seal(open(), set, 'db/file', 'good');
+      expect(await open('mongo-2').readText(set, 'db/file')).toBe('good');
+      expect(await open().readText(set, 'db/other')).toBe('other');
+    });
+
     test('a later part of the same owner ends the earlier one', async () => {
       const set = newSet();
       const [earlier, later] = await inTurn(

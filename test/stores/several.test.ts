@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { copyToStores } from '../../activities/archive/copy-artifact.ts';
@@ -108,6 +108,52 @@ const names = ['vault', 'far', 'cloud'];
     expect(cloud).toMatchObject({ contentBytes: vault?.contentBytes, files: 12 });
     for (const store of names) expect(await problemsIn(store, set, copies)).toEqual([]);
     expect((await runCommand(['cat', join(tree, '..', 'reads')])).stdout).toBe('read\n');
+  });
+
+  test('what is damaged in one is replaced by the good copy of another, and by no other one', async () => {
+    const set = newSet();
+    const { artifacts } = await copy(set, 'all');
+    const stores = createStoreActivities({ site, host: 'mongo-1' });
+    const manifestIn = (name: string) =>
+      manifestOf(
+        set,
+        artifacts.filter(({ store }) => store === name),
+      );
+    for (const store of names)
+      await stores.publishSet({ site: site.site, store, manifest: manifestIn(store) });
+    const mend = (store: string, from: readonly string[]) =>
+      stores.mendSet({
+        ...{ site: site.site, store, manifest: manifestIn(store) },
+        from: from.map((other) => ({ store: other, manifest: manifestIn(other) })),
+      });
+    const problems = async (store: string) =>
+      (await stores.verifySet({ site: site.site, store, set, manifest: manifestIn(store) })).problems;
+    const archive = join(tree, '..', 'store', set.site, set.procedure, set.id, 'offer', 'tree.tar.zst');
+    const flipBit = async () => {
+      const bytes = await readFile(archive);
+      bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+      await writeFile(archive, bytes);
+    };
+
+    expect(await mend('vault', ['far'])).toEqual([]);
+    await flipBit();
+    await rm(`${archive}.files`);
+    expect(await mend('vault', ['cloud'])).toEqual([]);
+    expect(await problems('vault')).not.toEqual([]);
+    expect(await mend('vault', ['cloud', 'far'])).toEqual([
+      'offer/tree.tar.zst from far',
+      'offer/tree.tar.zst.files from far',
+    ]);
+    expect(await problems('vault')).toEqual([]);
+
+    await openStore(site, 'mongo-1', 'far').drop(set, 'offer/tree.tar.zst');
+    expect(await mend('far', ['vault'])).toEqual(['offer/tree.tar.zst from vault']);
+    expect(await problems('far')).toEqual([]);
+    await flipBit();
+    await openStore(site, 'mongo-1', 'far').drop(set, 'offer/tree.tar.zst');
+    expect(await mend('far', ['vault'])).toEqual([]);
+    expect(await sizeIn('far', set)).toBeNull();
+    expect(await problems('cloud')).toEqual([]);
   });
 
   test('with any, a store that fails in the middle is left out and named; the others are whole', async () => {

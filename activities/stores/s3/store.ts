@@ -78,6 +78,8 @@ export function createS3Store(name: string, spec: S3Store, host: HostName): Stor
         await clearUploads(keyOf(set, ''));
       }),
 
+    drop: (set, file) => asked(`drop ${file}`, () => bucket.delete(keyOf(set, filePath(file)))),
+
     remove: (set) =>
       asked(`remove ${set.id}`, async () => {
         const folder = keyOf(set, '');

@@ -106,6 +106,8 @@ export function createSftpStore(name: string, spec: SftpStore, host: HostName): 
 
     clearParts: (set) => using(`clear ${set.id}`, (files) => files.removeParts(pathOf(set))),
 
+    drop: (set, file) => using(`drop ${file}`, (files) => files.unlink(pathOf(set, filePath(file)))),
+
     remove: (set) =>
       using(`remove ${set.id}`, async (files) => {
         const folder = pathOf(set);

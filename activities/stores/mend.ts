@@ -1,0 +1,92 @@
+import { createHash } from 'node:crypto';
+import type { Artifact, Manifest } from '../../model/manifest.ts';
+import { sumsName } from './names.ts';
+import { artifactsHere, sumsOf } from './sets.ts';
+import type { Store } from './store.ts';
+import { digestOf, type VerifyHooks } from './verify.ts';
+
+/** Where the same set lies too. */
+export interface Source {
+  readonly store: Store;
+  readonly manifest: Manifest;
+}
+
+/**
+ * Replaces each file of a set that is gone, or is not what was written, by the copy in another store. A copy counts only
+ * when its bytes have the digest of this store's own manifest, which encryption for other keys rules out. It is whole and on
+ * the disk before the damaged one goes; a crash in between leaves a file missing, for the next to mend. Returns what was
+ * replaced, and from where.
+ */
+export async function mendSet(
+  store: Store,
+  manifest: Manifest,
+  sources: readonly Source[],
+  { signal, onProgress }: VerifyHooks,
+): Promise<readonly string[]> {
+  const here = artifactsHere(store, manifest);
+  const files = here.flatMap(filesOf);
+  const totalBytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const mended: string[] = [];
+  let checkedBytes = 0;
+  for (const file of files) {
+    signal.throwIfAborted();
+    if (!(await isGood(store, manifest, file))) {
+      const from = await replace(store, manifest, file, sources, signal);
+      if (from !== null) mended.push(`${file.name} from ${from}`);
+    }
+    checkedBytes += file.sizeBytes;
+    onProgress({ checkedBytes, totalBytes });
+  }
+  const sums = sumsOf(here);
+  if ((await store.readText(manifest.set, sumsName)) !== sums) {
+    await store.replaceText(manifest.set, sumsName, sums);
+    mended.push(`${sumsName} from the manifest`);
+  }
+  return mended;
+}
+
+type StoredFile = Pick<Artifact, 'name' | 'sha256' | 'sizeBytes'>;
+
+function filesOf({ name, sha256, sizeBytes, fileList }: Artifact): readonly StoredFile[] {
+  return [{ name, sha256, sizeBytes }, fileList];
+}
+
+async function isGood(store: Store, { set }: Manifest, { name, sha256 }: StoredFile): Promise<boolean> {
+  if ((await store.sizeBytes(set, name)) === null) return false;
+  return (await digestOf(store.read(set, name))) === sha256;
+}
+
+/** The name of the store that had it; null: none. */
+async function replace(
+  store: Store,
+  { set }: Manifest,
+  { name, sha256 }: StoredFile,
+  sources: readonly Source[],
+  signal: AbortSignal,
+): Promise<string | null> {
+  for (const source of sources) {
+    const same = artifactsHere(source.store, source.manifest)
+      .flatMap(filesOf)
+      .find((other) => other.name === name && other.sha256 === sha256);
+    if (same === undefined || (await source.store.sizeBytes(set, name)) === null) continue;
+    const part = await store.create(set, name, 'mend');
+    try {
+      const hash = createHash('sha256');
+      for await (const chunk of source.store.read(set, name)) {
+        signal.throwIfAborted();
+        hash.update(chunk);
+        await part.write(chunk);
+      }
+      if (hash.digest('hex') === sha256) {
+        await store.drop(set, name);
+        await part.seal();
+        return source.store.name;
+      }
+      await part.discard();
+    } catch (error) {
+      await part.discard().catch(() => undefined);
+      throw error;
+    }
+  }
+  return null;
+}
