@@ -124,7 +124,7 @@ describe('a night', () => {
     expect((await coldbackup('sets', 'pin', 'mini', id, '--by', 'ana', '--why', 'audit')).stdout).toBe(
       `pinned: ${id}\n`,
     );
-    expect((await coldbackup('sets', 'mini')).stdout).toMatch(/ 1, pinned: audit \(ana\) +-\n$/);
+    expect((await coldbackup('sets', 'mini')).stdout).toMatch(/ 1, pinned: audit \(ana\) +\S+ +-\n$/);
     expect(await coldbackup('prune', 'mini', '--dry-run')).toMatchObject({
       code: 0,
       stdout: expect.stringMatching(

@@ -4,7 +4,7 @@ import type { SftpStore } from '../../../model/site.ts';
 import { runCommand } from '../../../activities/system/command.ts';
 import { locate } from '../../../scripts/components.mjs';
 import { freePort } from '../../support/ports.ts';
-import { waitFor, type Cleanup, type Started } from '../../support/processes.ts';
+import { sendSignal, waitFor, type Cleanup, type Started } from '../../support/processes.ts';
 import { commandOf } from '../../support/programs.ts';
 
 /** Why there is no server here; null: there is one. */
@@ -101,8 +101,17 @@ export async function startSshd(
     log: () => server?.output() ?? '',
     start,
     stop: async () => {
+      const sessions = server === null ? [] : await descendants(server.pid);
       await server?.stop();
+      for (const pid of sessions) sendSignal(pid, 'SIGKILL');
       await rm(logFile, { force: true });
     },
   };
+}
+
+/** Each client has a process in a session of its own, which outlives the server. */
+async function descendants(pid: number): Promise<readonly number[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+  const children = text.split(' ').filter(Boolean).map(Number);
+  return [...children, ...(await Promise.all(children.map(descendants))).flat()];
 }
