@@ -137,7 +137,7 @@ export async function setVerify(input: {
   mend?: boolean;
 }): Promise<readonly Verification[]> {
   const { site, store, set, mend = false } = input;
-  const { keeper, shared = true } = await storeNamed(site, store);
+  const { keeper, shared } = await storeNamed(site, store);
   const manifest = await setShow({ site, store, set });
   const readers = shared ? [keeper] : [...new Set(manifest.artifacts.map(({ host }) => host))];
   const on = (host: string) => agent(site, host, { summary: `verify ${set.id}`, withinMs: verifyMs });
