@@ -86,7 +86,7 @@ describe('coldbackup drill', () => {
       });
     await expect(verify(1)).resolves.toEqual({ sets: [] });
     const read = { set: expect.objectContaining({ id: set }) as unknown, store: 'vault' };
-    await expect(verify(0)).resolves.toEqual({ sets: [{ ...read, problems: [] }] });
+    await expect(verify(0)).resolves.toEqual({ sets: [{ ...read, problems: [], mended: [] }] });
     expect((await all.coldbackup('sets', 'mini')).stdout).toMatch(/ 1 +\d{4}-\d\d-\d\d +proven/);
 
     const mend = flipBit();
