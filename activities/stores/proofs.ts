@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Proof, SetRef } from '../../model/manifest.ts';
+import { parsedJson } from './json.ts';
 import { StoreError, manifestName } from './names.ts';
 import type { Store } from './store.ts';
 
@@ -27,12 +28,4 @@ export async function recordProof(store: Store, set: SetRef, proof: Proof): Prom
   const earlier = (await readProofs(store, set)).filter(({ runId }) => runId !== proof.runId);
   const proofs = [proof, ...earlier].slice(0, maxProofs);
   await store.replaceText(set, proofsName, `${JSON.stringify({ format: 1, proofs }, null, 2)}\n`);
-}
-
-function parsedJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

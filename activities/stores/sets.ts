@@ -3,6 +3,7 @@ import type { Artifact, Manifest, SetRef, SetSummary } from '../../model/manifes
 import { listLine } from '../archive/file-list.ts';
 import { pinnedBy, pinName } from './pins.ts';
 import { lastVerified } from './verified.ts';
+import { parsedJson } from './json.ts';
 import { StoreError, filePath, manifestName, sumsName } from './names.ts';
 import { readProofs } from './proofs.ts';
 import type { Store } from './store.ts';
@@ -119,7 +120,7 @@ export async function showSet(store: Store, set: SetRef): Promise<Manifest> {
 export async function readManifest(store: Store, set: SetRef): Promise<ReadManifest> {
   const text = await store.readText(set, manifestName);
   if (text === null) return { kind: 'none' };
-  const head = headSchema.safeParse(parsed(text));
+  const head = headSchema.safeParse(parsedJson(text));
   if (!head.success || !isSameSet(head.data.set, set)) return { kind: 'rubbish' };
   if (head.data.format !== knownFormat) return { kind: 'other-format', format: head.data.format, text };
   if (!manifestSchema.safeParse(head.data).success) return { kind: 'rubbish' };
@@ -194,12 +195,4 @@ function unknownSummary(set: SetRef, store: Store, format: number): SetSummary {
 
 function isSameSet(one: SetRef, other: SetRef): boolean {
   return one.site === other.site && one.procedure === other.procedure && one.id === other.id;
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }

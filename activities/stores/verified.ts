@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { SetRef, SetSummary, VerificationRecord } from '../../model/manifest.ts';
+import { parsedJson } from './json.ts';
 import { StoreError, manifestName } from './names.ts';
 import type { Store } from './store.ts';
 
@@ -30,12 +31,4 @@ export async function recordVerification(
   if ((await store.sizeBytes(set, manifestName)) === null)
     throw new StoreError(`Set ${set.id} is no longer in store ${store.name}: nothing is recorded.`);
   await store.replaceText(set, verifiedName, `${JSON.stringify({ format: 1, ...record }, null, 2)}\n`);
-}
-
-function parsedJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
 }
