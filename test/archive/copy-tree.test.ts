@@ -33,6 +33,7 @@ import {
 import type { Place } from './support.ts';
 
 const mebibyte = 1024 * 1024;
+// Only root can give files away and mount.
 const asRoot = isRoot ? test : test.skip;
 
 let place: Place;

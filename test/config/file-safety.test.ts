@@ -68,6 +68,7 @@ describe('a site file', () => {
     await expect(assertTrustworthy(link)).rejects.toThrow(/too many symbolic links/);
   });
 
+  // Only root can give a file away.
   const asRoot = process.getuid?.() === 0 ? test : test.skip;
   asRoot('that belongs to another user is refused', async () => {
     const file = await fileIn('foreign', 0o755, 0o644);

@@ -65,7 +65,9 @@ async function record(name: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   for (const [kind, prepare] of Object.entries(kinds)) {
     const { handle } = await nights.run(prepare);
-    writeFileSync(join(folder, `${name}-${kind}.json`), historyToJSON(await handle.fetchHistory()));
+    // Stack traces name where the checkout was, which is nobody's business.
+    const history = historyToJSON(await handle.fetchHistory()).replaceAll(`${process.cwd()}/`, '/checkout/');
+    writeFileSync(join(folder, `${name}-${kind}.json`), history);
   }
   await nights.close();
 }

@@ -24,6 +24,7 @@ conformance({
   make: async (cleanup) => (await startMinio(cleanup)).spec,
 });
 
+// Why there is none is printed by the suite above.
 const suite = noMinio === null ? describe : describe.skip;
 const mib = 1024 * 1024;
 
