@@ -4,7 +4,7 @@ import { posix } from 'node:path';
 import type { Check } from '../../model/progress.ts';
 import type { CopyWay, HostName, MongodbMember, Site } from '../../model/site.ts';
 import { memberOf } from '../mongodb/engine.ts';
-import { sizeText } from '../stores/checks.ts';
+import { sizeText } from '../stores/size-text.ts';
 import { runCommand } from '../system/command.ts';
 import { copyArgv } from './make.ts';
 import { copyPlace, isOurs, rootIn, type CopyPlace } from './place.ts';

@@ -1,7 +1,7 @@
 import { mkdir, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostName, Site } from '../../model/site.ts';
-import { sizeText } from '../stores/checks.ts';
+import { sizeText } from '../stores/size-text.ts';
 import { refusedDrill } from './isolated.ts';
 
 /** What is written besides the content: a server's journal and what a replay of its oplog writes. */

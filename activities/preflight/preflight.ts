@@ -9,8 +9,7 @@ import { openEntries } from '../ledger/records.ts';
 import { checkMongodb } from '../mongodb/checks.ts';
 import { createDriver } from '../services/drivers.ts';
 import { checkRestore } from '../restore/checks.ts';
-import { checkDamage, checkProofs, checkStore } from '../stores/checks.ts';
-import { checkRoomAhead } from '../stores/room.ts';
+import { checkStore } from '../stores/checks.ts';
 import { runCommand } from '../system/command.ts';
 import { createObserveActivity } from './observe.ts';
 import { checkService } from './services.ts';
@@ -114,13 +113,7 @@ async function checkCopies(
         .filter(({ source }) => source.stores.includes(store))
         .map(({ totalBytes }) => totalBytes);
       const copyBytes = sizes.reduce((sum, size) => (sum === null || size === null ? null : sum + size), 0);
-      // One that does not answer is told once.
-      return guarded(host, `store ${store}`, async () => [
-        ...(await checkStore(site, store, host, plan, copyBytes)),
-        ...(await checkRoomAhead(site, store, host, plan)),
-        ...(await checkDamage(site, store, host, plan)),
-        ...(await checkProofs(site, store, host, plan)),
-      ]);
+      return guarded(host, `store ${store}`, () => checkStore(site, store, host, plan, copyBytes));
     }),
   );
   const ways = await Promise.all(

@@ -5,7 +5,7 @@ import type { CopyWay, HostName, Site } from '../../model/site.ts';
 import { surveyTree } from '../archive/survey.ts';
 import { copyExcludes } from '../mongodb/cold.ts';
 import { memberOf, membersOn } from '../mongodb/engine.ts';
-import { sizeText } from '../stores/checks.ts';
+import { sizeText } from '../stores/size-text.ts';
 
 /** Files on this host that the plan may copy: of a set's members any may be the one. */
 export interface Source {

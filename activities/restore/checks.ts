@@ -8,7 +8,7 @@ import { mustBeReadable } from '../archive/stored-content.ts';
 import { isSameRelease, serverVersion } from '../drill/isolated.ts';
 import { describeMember } from '../mongodb/describe.ts';
 import { openStore } from '../stores/activities.ts';
-import { sizeText } from '../stores/checks.ts';
+import { sizeText } from '../stores/size-text.ts';
 import { nameOf, showSet } from '../stores/sets.ts';
 import { lookAt } from './files.ts';
 import { dataRoots } from './place.ts';

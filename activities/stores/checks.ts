@@ -1,8 +1,11 @@
+import type { SetSummary } from '../../model/manifest.ts';
 import type { Plan } from '../../model/plan.ts';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { openStore } from './activities.ts';
+import { checkRoomAhead, mostSets } from './room.ts';
 import { artifactsHere, listSets, showSet } from './sets.ts';
+import { sizeText } from './size-text.ts';
 import type { Store } from './store.ts';
 
 /** Data grows: what the last set took, and this much more, must fit. */
@@ -11,16 +14,19 @@ const growth = 1.2;
 /** Before the first set: content that compresses to less than this part of itself is rare. */
 const smallest = 1 / 4;
 
+export type CheckedPlan = Pick<Plan, 'site' | 'procedure' | 'keep' | 'stores' | 'proveEveryMs'>;
+
 /**
  * The store is there, this host can write to it, what the last set of the procedure took fits once more, and so does
- * what is to be copied here: `copyBytes` before compression, null where it is not known. Whether a shared store is
- * shared is proven apart, by a token. A store that cannot be asked throws StoreError.
+ * what is to be copied here: `copyBytes` before compression, null where it is not known. Then what retention will keep, and
+ * on the keeper how good the sets are. Whether a shared store is shared is proven apart, by a token. A store that cannot be
+ * asked throws StoreError.
  */
 export async function checkStore(
   site: Site,
   name: string,
   host: HostName,
-  plan: Pick<Plan, 'site' | 'procedure'>,
+  plan: CheckedPlan,
   copyBytes: number | null = null,
 ): Promise<readonly Check[]> {
   const store = openStore(site, host, name);
@@ -28,7 +34,8 @@ export async function checkStore(
   await store.writeToken(token);
   await store.removeToken(token);
   const freeBytes = await store.freeBytes();
-  const last = await lastSet(store, plan);
+  const sets = await listSets(store, plan.site, plan.procedure);
+  const last = await lastSet(store, sets);
   const detail = [
     freeBytes === null
       ? `${store.place} takes what is written; how much room there is, it does not say`
@@ -38,19 +45,32 @@ export async function checkStore(
   ].join('; ');
   const { verdict, neededBytes } = roomFor(freeBytes, copyBytes, last);
   const check = { host, subject: `store ${name}`, verdict, detail };
-  if (verdict === 'go') return [check];
-  return [{ ...check, hint: `make room for ${sizeText(neededBytes)}, or keep fewer sets` }];
+  const hint = `make room for ${sizeText(neededBytes)}, or keep fewer sets`;
+  const perWeek = site.procedures[plan.procedure]?.start?.days.length ?? 7;
+  return [
+    verdict === 'go' ? check : { ...check, hint },
+    ...(last === null || freeBytes === null
+      ? []
+      : checkRoomAhead(
+          { host, subject: check.subject },
+          {
+            ...{ setBytes: last.sizeBytes, freeBytes, there: sets.length },
+            kept: mostSets(plan.keep, perWeek),
+          },
+        )),
+    ...(plan.stores[name]?.keeper === host
+      ? [...checkDamage(name, host, plan, sets), ...checkProofs(name, host, plan, sets)]
+      : []),
+  ];
 }
 
-/** On the keeper: what was read again and is not what was written needs somebody who decides. */
-export async function checkDamage(
-  site: Site,
+/** What was read again and is not what was written needs somebody who decides. */
+function checkDamage(
   name: string,
   host: HostName,
-  { stores, ...plan }: Pick<Plan, 'site' | 'procedure' | 'stores'>,
-): Promise<readonly Check[]> {
-  if (stores[name]?.keeper !== host) return [];
-  const sets = await listSets(openStore(site, host, name), plan.site, plan.procedure);
+  plan: CheckedPlan,
+  sets: readonly SetSummary[],
+): readonly Check[] {
   const damaged = sets.filter(({ verified }) => verified?.passed === false).map(({ set }) => set.id);
   if (damaged.length === 0) return [];
   return [
@@ -62,17 +82,15 @@ export async function checkDamage(
   ];
 }
 
-/** On the keeper: sets that were never restored, or not for long, are only hoped to be good. */
-export async function checkProofs(
-  site: Site,
+/** Sets that were never restored, or not for long, are only hoped to be good. */
+function checkProofs(
   name: string,
   host: HostName,
-  { proveEveryMs, stores, ...plan }: Pick<Plan, 'site' | 'procedure' | 'proveEveryMs' | 'stores'>,
-): Promise<readonly Check[]> {
-  if (proveEveryMs === undefined || stores[name]?.keeper !== host) return [];
-  const sets = (await listSets(openStore(site, host, name), plan.site, plan.procedure)).filter(
-    ({ publishedAt }) => publishedAt !== '',
-  );
+  { proveEveryMs, ...plan }: CheckedPlan,
+  all: readonly SetSummary[],
+): readonly Check[] {
+  if (proveEveryMs === undefined) return [];
+  const sets = all.filter(({ publishedAt }) => publishedAt !== '');
   const newest = sets
     .flatMap(({ set, proof }) => (proof?.passed === true ? [{ id: set.id, at: proof.at }] : []))
     .sort((one, other) => (one.at < other.at ? 1 : -1))[0];
@@ -89,13 +107,6 @@ export async function checkProofs(
   return [
     late || bad !== '' ? { ...check, verdict: 'warning', detail, hint } : { ...check, verdict: 'go', detail },
   ];
-}
-
-/** `12.3 GB` */
-export function sizeText(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
-  const power = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)));
-  return `${(bytes / 1_000 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power] ?? ''}`;
 }
 
 interface LastSet {
@@ -123,11 +134,8 @@ function roomFor(
 }
 
 /** Of the newest set, what this host sees of it; null: nothing yet. */
-export async function lastSet(
-  store: Store,
-  { site, procedure }: Pick<Plan, 'site' | 'procedure'>,
-): Promise<LastSet | null> {
-  const last = (await listSets(store, site, procedure)).filter(({ complete }) => complete).at(-1);
+async function lastSet(store: Store, sets: readonly SetSummary[]): Promise<LastSet | null> {
+  const last = sets.filter(({ complete }) => complete).at(-1);
   if (last === undefined) return null;
   const here = artifactsHere(store, await showSet(store, last.set));
   if (here.length === 0) return null;

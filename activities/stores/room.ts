@@ -1,38 +1,34 @@
-import type { Plan } from '../../model/plan.ts';
 import type { Check } from '../../model/progress.ts';
-import type { HostName, Retention, Site } from '../../model/site.ts';
-import { openStore } from './activities.ts';
-import { lastSet, sizeText } from './checks.ts';
-import { listSets } from './sets.ts';
+import type { Retention } from '../../model/site.ts';
+import { sizeText } from './size-text.ts';
 
 /** Where nothing ever goes, this many nights ahead are time enough to do something about it. */
 const aheadSets = 30;
 
-/**
- * The sets that retention will keep fit on the disk, if they stay as large as the last one: said before it is full.
- * Nothing before the first set, and of a store that cannot say its room.
- */
-export async function checkRoomAhead(
-  site: Site,
-  name: string,
-  host: HostName,
-  plan: Pick<Plan, 'site' | 'procedure' | 'keep'>,
-): Promise<readonly Check[]> {
-  const store = openStore(site, host, name);
-  const last = await lastSet(store, plan);
-  if (last === null) return [];
-  const freeBytes = await store.freeBytes();
-  if (freeBytes === null) return [];
-  const there = (await listSets(store, plan.site, plan.procedure)).length;
-  const kept = mostSets(plan.keep, site.procedures[plan.procedure]?.start?.days.length ?? 7);
+export interface Room {
+  /** Of the last set, on this host. */
+  readonly setBytes: number;
+  readonly freeBytes: number;
+  /** So many sets. */
+  readonly there: number;
+  /** By retention, at most; null: nothing ever goes. */
+  readonly kept: number | null;
+}
+
+/** The sets that retention will keep fit on the disk, if they stay as large as the last one: said before it is full. */
+export function checkRoomAhead(
+  check: Pick<Check, 'host' | 'subject'>,
+  { setBytes, freeBytes, there, kept }: Room,
+): readonly Check[] {
   const toCome = kept === null ? aheadSets : Math.max(0, kept - there);
-  if (freeBytes >= toCome * last.sizeBytes) return [];
+  if (freeBytes >= toCome * setBytes) return [];
   const rule = kept === null ? 'without keep nothing ever goes' : `keep lets at most ${kept} sets stay`;
   return [
     {
-      ...({ host, subject: `store ${name}`, verdict: 'warning' } as const),
-      detail: `${rule}, ${there} are there; one takes ${sizeText(last.sizeBytes)}: full after ${Math.floor(freeBytes / last.sizeBytes)} more (${sizeText(freeBytes)} free)`,
-      hint: `make room for ${sizeText(toCome * last.sizeBytes)}, or keep fewer sets`,
+      ...check,
+      verdict: 'warning',
+      detail: `${rule}, ${there} are there; one takes ${sizeText(setBytes)}: full after ${Math.floor(freeBytes / setBytes)} more (${sizeText(freeBytes)} free)`,
+      hint: `make room for ${sizeText(toCome * setBytes)}, or keep fewer sets`,
     },
   ];
 }

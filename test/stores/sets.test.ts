@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createStoreActivities } from '../../activities/stores/activities.ts';
 import { checkStore } from '../../activities/stores/checks.ts';
-import { checkRoomAhead, mostSets } from '../../activities/stores/room.ts';
+import { mostSets } from '../../activities/stores/room.ts';
 import type { Retention } from '../../model/site.ts';
 import { runCommand } from '../../activities/system/command.ts';
 import type { Artifact, Manifest } from '../../model/manifest.ts';
@@ -359,7 +359,7 @@ describe('names and tokens', () => {
 });
 
 test('before the first set, the check of a store compares its room with what is to be copied', async () => {
-  const plan = { site: 'vitam', procedure: 'nightly' };
+  const plan = { site: 'vitam', procedure: 'nightly', keep: { last: 1 }, stores: {} };
   const { bavail, bsize } = await statfs(directory);
   const verdictFor = async (copyBytes: number) =>
     (await checkStore(siteWith(directory), 'vault', 'mongo-1', plan, copyBytes))[0];
@@ -375,7 +375,7 @@ test('before the first set, the check of a store compares its room with what is 
 });
 
 test('the check of a store warns when much more is to be copied than the last set had room for', async () => {
-  const plan = { site: 'vitam', procedure: 'nightly' };
+  const plan = { site: 'vitam', procedure: 'nightly', keep: { last: 1 }, stores: {} };
   const { bavail, bsize } = await statfs(directory);
   const [artifact] = (await publishOne()).artifacts;
   const [half] = await checkStore(siteWith(directory), 'vault', 'mongo-1', plan, bavail * bsize * 0.5);
@@ -387,7 +387,7 @@ test('the check of a store warns when much more is to be copied than the last se
 });
 
 test('the check of a store tells its room, and a no-go when the last set would not fit again', async () => {
-  const plan = { site: 'vitam', procedure: 'nightly' };
+  const plan = { site: 'vitam', procedure: 'nightly', keep: { last: 1 }, stores: {} };
   const [first] = await checkStore(siteWith(directory), 'vault', 'mongo-1', plan);
   expect(first).toMatchObject({ verdict: 'go', detail: expect.stringContaining('no set yet') });
   const manifest = await publishOne();
@@ -411,9 +411,9 @@ async function makeOld(path: string): Promise<void> {
 }
 
 test('says before the disk is full that it will be, by what retention keeps and what the last set took', async () => {
-  const plan = { site: 'vitam', procedure: 'nightly' };
+  const plan = { site: 'vitam', procedure: 'nightly', keep: { last: 1 }, stores: {} };
   const ahead = async (keep: Retention | null) =>
-    (await checkRoomAhead(siteWith(directory), 'vault', 'mongo-1', { ...plan, keep }))[0];
+    (await checkStore(siteWith(directory), 'vault', 'mongo-1', { ...plan, keep }))[1];
   expect(await ahead({ last: 14 })).toBeUndefined();
   const manifest = await publishOne();
   expect(await ahead({ last: 14 })).toBeUndefined();
