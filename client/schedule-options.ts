@@ -21,8 +21,13 @@ import { detailsOf, workflowIdOf } from './start.ts';
 /** Says whose a schedule is; beside the id, so that one made by hand under such an id is never touched. */
 export const scheduleMemo = 'coldbackup';
 
-export function scheduleIdOf({ site, procedure, what = 'nights' }: Named): string {
-  return `${controlQueue}/${site}/${procedure}${what === 'nights' ? '' : `/${what}`}`;
+/** `vitam/nightly`, `vitam/nightly/drill`. */
+export function nameOfSchedule({ site, procedure, what = 'nights' }: Named): string {
+  return [site, procedure, ...(what === 'nights' ? [] : [what])].join('/');
+}
+
+export function scheduleIdOf(named: Named): string {
+  return `${controlQueue}/${nameOfSchedule(named)}`;
 }
 
 export type Named = Pick<ProcedureInput, 'site' | 'procedure'> & {

@@ -4,7 +4,7 @@ import { NoSuchScheduleError, RefusedError, UnreachableError } from './errors.ts
 import { answerWithinMs, assertServed, soon, type Link } from './link.ts';
 import type { RunRef } from './reports.ts';
 import { digestOfFacts, factsOf } from './schedule-facts.ts';
-import { scheduleIdOf, scheduleMemo, type Named } from './schedule-options.ts';
+import { nameOfSchedule, scheduleIdOf, scheduleMemo, type Named } from './schedule-options.ts';
 import { assertFree } from './start.ts';
 
 export interface ScheduleView extends Named {
@@ -42,7 +42,7 @@ export async function pauseSchedule(
 ): Promise<void> {
   if (by.trim() === '' || why.trim() === '') throw new RefusedError('say who (by) and why');
   const { state } = await mustBeThere(link, named);
-  if (state.paused) throw new RefusedError(`${nameOf(named)} is paused already: ${state.note ?? ''}`);
+  if (state.paused) throw new RefusedError(`${nameOfSchedule(named)} is paused already: ${state.note ?? ''}`);
   await soon(link, () => handleOf(link, named).pause(`${why} (${by})`));
 }
 
@@ -53,7 +53,7 @@ export async function resumeSchedule(
   { by }: { readonly by: string },
 ): Promise<void> {
   const { state } = await mustBeThere(link, named);
-  if (!state.paused) throw new RefusedError(`${nameOf(named)} is not paused`);
+  if (!state.paused) throw new RefusedError(`${nameOfSchedule(named)} is not paused`);
   await soon(link, () => handleOf(link, named).unpause(`resumed by ${by}`));
 }
 
@@ -100,7 +100,7 @@ async function assertInWindow(
   if ((await startsBetween(link, scheduleIdOf(named), from, Date.now() + earlyMs)).length > 0) return;
   const next = info.nextActionTimes[0]?.toISOString();
   throw new RefusedError(
-    `now is outside the window of ${nameOf(named)}${next === undefined ? '' : ` (the next start is at ${next})`}. ` +
+    `now is outside the window of ${nameOfSchedule(named)}${next === undefined ? '' : ` (the next start is at ${next})`}. ` +
       `To run it now, say by when everything must be up: coldbackup run ${named.site} ${named.procedure} --up-by HH:MM`,
   );
 }
@@ -197,13 +197,8 @@ function handleOf(link: Link, named: Named) {
 async function mustBeThere(link: Link, named: Named): Promise<ScheduleDescription> {
   const described = await describeSchedule(link, scheduleIdOf(named));
   if (described !== null && ownerOf(described.scheduleId, described.memo) !== null) return described;
-  const known = (await ourSchedules(link)).map(nameOf).sort();
+  const known = (await ourSchedules(link)).map(nameOfSchedule).sort();
   throw new NoSuchScheduleError(
-    `there is no schedule of ${nameOf(named)} (there are: ${known.join(', ') || 'none'}). Make them: coldbackup schedule apply SITES`,
+    `there is no schedule of ${nameOfSchedule(named)} (there are: ${known.join(', ') || 'none'}). Make them: coldbackup schedule apply SITES`,
   );
-}
-
-/** `vitam/nightly`, `vitam/nightly/drill` */
-export function nameOf({ site, procedure, what = 'nights' }: Named): string {
-  return [site, procedure, ...(what === 'nights' ? [] : [what])].join('/');
 }

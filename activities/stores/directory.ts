@@ -17,6 +17,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { SetRef } from '../../model/manifest.ts';
 import type { DirectoryStore, HostName } from '../../model/site.ts';
+import { asking, type Cause } from './asking.ts';
 import { StoreError, filePath, isPart, manifestName, partPath, segment, setPath } from './names.ts';
 import type { Part, Store } from './store.ts';
 
@@ -32,6 +33,7 @@ export function createDirectoryStore(name: string, spec: DirectoryStore, host: H
     );
   }
   const place = root;
+  const { asked, explained } = asking(`Store ${name} (${place}) on host ${host}`, causeOf);
 
   return {
     name,
@@ -55,7 +57,7 @@ export function createDirectoryStore(name: string, spec: DirectoryStore, host: H
       try {
         yield* createReadStream(path, { highWaterMark: pieceBytes }) as AsyncIterable<Buffer>;
       } catch (error) {
-        throw explained(`read ${path}`, error);
+        throw await explained(`read ${path}`, error);
       }
     },
 
@@ -204,26 +206,16 @@ export function createDirectoryStore(name: string, spec: DirectoryStore, host: H
         }),
     };
   }
+}
 
-  async function asked<T>(what: string, action: () => Promise<T>): Promise<T> {
-    try {
-      return await action();
-    } catch (error) {
-      throw explained(what, error);
-    }
-  }
-
-  function explained(what: string, error: unknown): unknown {
-    if (error instanceof StoreError) return error;
-    const code = codeOf(error);
-    if (code === undefined) return error;
-    const where = `Store ${name} (${place}) on host ${host}`;
-    const why = `could not ${what}: ${(error as Error).message}`;
-    return new StoreError(`${where} ${why}. ${hints[code] ?? 'Check the disk and its mount.'}`, {
-      cause: error,
-      mayPass: passing.has(code),
-    });
-  }
+function causeOf(error: unknown): Cause | null {
+  const code = codeOf(error);
+  if (code === undefined) return null;
+  return {
+    message: (error as Error).message,
+    hint: hints[code] ?? 'Check the disk and its mount.',
+    mayPass: passing.has(code),
+  };
 }
 
 const hints: Readonly<Record<string, string>> = {

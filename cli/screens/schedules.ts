@@ -1,4 +1,5 @@
 import type { ScheduleChange } from '../../client/schedule-apply.ts';
+import { nameOfSchedule } from '../../client/schedule-options.ts';
 import type { ScheduleView } from '../../client/schedules.ts';
 import { clockTime, columns, count, plain, type Clock, type Paint } from './text.ts';
 
@@ -10,11 +11,12 @@ export function schedulesScreen(
   if (schedules.length === 0) return 'no schedules. Make them: coldbackup schedule apply SITES';
   return columns([
     ['schedule', 'starts', 'next', 'last', 'state'],
-    ...schedules.map(({ site, procedure, what = 'nights', timezone, starts, next, last, ...rest }) => {
+    ...schedules.map((schedule) => {
+      const { timezone, starts, next, last, ...rest } = schedule;
       const at = (instant: string | undefined) =>
         instant === undefined ? '-' : clockTime(instant, { timezone, now });
       return [
-        [site, procedure, ...(what === 'nights' ? [] : [what])].join('/'),
+        nameOfSchedule(schedule),
         `${starts.join('; ')} ${timezone}`,
         rest.paused === null ? at(next ?? undefined) : '-',
         at(last?.startedAt),

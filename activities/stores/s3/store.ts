@@ -1,5 +1,6 @@
 import type { SetRef } from '../../../model/manifest.ts';
 import type { HostName, S3Store } from '../../../model/site.ts';
+import { asking, type Cause } from '../asking.ts';
 import { StoreError, filePath, isPart, manifestName, partPath, segment, setPath } from '../names.ts';
 import type { Part, Store } from '../store.ts';
 import { createBucket, lockOf } from './bucket.ts';
@@ -15,6 +16,8 @@ import type { Upload } from './upload.ts';
 export function createS3Store(name: string, spec: S3Store, host: HostName): Store {
   const bucket = createBucket(spec);
   const place = `${spec.endpoint.replace(/\/+$/, '')}/${spec.bucket}/${spec.prefix}`;
+  const where = `Store ${name} (${place}) on host ${host}`;
+  const { asked, explained } = asking(where, causeOf);
 
   return {
     name,
@@ -44,7 +47,7 @@ export function createS3Store(name: string, spec: S3Store, host: HostName): Stor
       try {
         yield* bucket.read(key);
       } catch (error) {
-        throw explained(`read ${key}`, error);
+        throw await explained(`read ${key}`, error);
       }
     },
 
@@ -149,7 +152,7 @@ export function createS3Store(name: string, spec: S3Store, host: HostName): Stor
           const [size, found] = await Promise.all([bucket.sizeBytes(key), bucket.digest(key)]);
           if (size !== uploaded.sizeBytes || (found !== null && found !== uploaded.digest))
             throw new StoreError(
-              `${where()}: the server has ${size ?? 'no'} bytes of ${key} with the digest ${found ?? 'unknown'}, and ` +
+              `${where}: the server has ${size ?? 'no'} bytes of ${key} with the digest ${found ?? 'unknown'}, and ` +
                 `${uploaded.sizeBytes} with the digest ${uploaded.digest} were sent.`,
               { mayPass: true },
             );
@@ -189,38 +192,21 @@ export function createS3Store(name: string, spec: S3Store, host: HostName): Stor
     }
   }
 
-  function where(): string {
-    return `Store ${name} (${place}) on host ${host}`;
-  }
-
   function taken(key: string): StoreError {
-    return new StoreError(`${where()} could not seal ${key}. It is sealed already; nothing was overwritten.`);
+    return new StoreError(`${where} could not seal ${key}. It is sealed already; nothing was overwritten.`);
   }
+}
 
-  async function asked<T>(what: string, action: () => Promise<T>): Promise<T> {
-    try {
-      return await action();
-    } catch (error) {
-      throw explained(what, error);
-    }
-  }
-
-  function explained(what: string, error: unknown): unknown {
-    if (error instanceof StoreError) return error;
-    if (isMissing(error))
-      return new StoreError(`${where()} could not ${what}: there is no such object.`, { cause: error });
-    if (isUploadGone(error))
-      return new StoreError(
-        `${where()} could not ${what}: the upload is gone, by another writer of the same owner or by a rule of the bucket.`,
-        { cause: error },
-      );
-    const failure = failureOf(error);
-    const message = failure?.message ?? (error instanceof Error ? error.message : String(error));
-    return new StoreError(`${where()} could not ${what}: ${message}. ${failure?.hint ?? ''}`.trimEnd(), {
-      cause: error,
-      mayPass: failure?.mayPass ?? false,
-    });
-  }
+function causeOf(error: unknown): Cause {
+  if (isMissing(error)) return { message: 'there is no such object', mayPass: false };
+  if (isUploadGone(error))
+    return {
+      message: 'the upload is gone, by another writer of the same owner or by a rule of the bucket',
+      mayPass: false,
+    };
+  return (
+    failureOf(error) ?? { message: error instanceof Error ? error.message : String(error), mayPass: false }
+  );
 }
 
 /** null: the mark was cut short, or is not ours. */

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
 import type { SetRef } from '../../../model/manifest.ts';
 import type { HostName, SftpStore } from '../../../model/site.ts';
+import { asking, type Cause } from '../asking.ts';
 import { StoreError, filePath, isPartOf, manifestName, ownPartPath, segment, setPath } from '../names.ts';
 import type { Part, Store } from '../store.ts';
 import { SftpError, connectionsTo, failure } from './connection.ts';
@@ -19,6 +20,8 @@ export function createSftpStore(name: string, spec: SftpStore, host: HostName): 
   const connections = connectionsTo(spec);
   const root = spec.directory;
   const place = `sftp://${spec.user}@${spec.host}:${spec.port}${root}`;
+  const where = `Store ${name} (${place}) on host ${host}`;
+  const { asked, explained } = asking(where, causeOf);
 
   return {
     name,
@@ -59,7 +62,7 @@ export function createSftpStore(name: string, spec: SftpStore, host: HostName): 
         link = await connections.hold();
         yield* readPipelined(link, path);
       } catch (error) {
-        throw explained(`read ${path}`, error);
+        throw await explained(`read ${path}`, error);
       } finally {
         link?.release();
       }
@@ -83,7 +86,7 @@ export function createSftpStore(name: string, spec: SftpStore, host: HostName): 
           await files.unlink(part).catch(() => undefined);
           if (!isUnsupported(error)) throw error;
           throw new StoreError(
-            `${where()}: the server does not offer posix-rename@openssh.com, without which ${file} cannot be replaced as a whole.`,
+            `${where}: the server does not offer posix-rename@openssh.com, without which ${file} cannot be replaced as a whole.`,
           );
         }
       }),
@@ -147,16 +150,12 @@ export function createSftpStore(name: string, spec: SftpStore, host: HostName): 
     return posix.join(root, segment(`.coldbackup-token-${token}`));
   }
 
-  function where(): string {
-    return `Store ${name} (${place}) on host ${host}`;
-  }
-
   /** The store itself is never made: an empty folder where a disk should be mounted must not be filled. */
   async function mustBeThere(files: Files): Promise<void> {
     const status = await files.stat(root);
     if (status?.isDirectory() === true || status?.isSymbolicLink() === true) return;
     throw new StoreError(
-      `${where()}: ${root} ${status === null ? 'is not there' : 'is not a directory'} on the server. Is its disk mounted?`,
+      `${where}: ${root} ${status === null ? 'is not there' : 'is not a directory'} on the server. Is its disk mounted?`,
     );
   }
 
@@ -197,7 +196,7 @@ export function createSftpStore(name: string, spec: SftpStore, host: HostName): 
           const status = await files.stat(part);
           if (status?.size !== writtenBytes)
             throw new StoreError(
-              `${where()}: ${part} is ${status === null ? "gone, or another writer's" : `${status.size} bytes long`} ` +
+              `${where}: ${part} is ${status === null ? "gone, or another writer's" : `${status.size} bytes long`} ` +
                 `after ${writtenBytes} bytes were written to it: it is not sealed.`,
             );
           if ((await files.stat(sealed)) !== null) throw taken(sealed);
@@ -230,7 +229,7 @@ export function createSftpStore(name: string, spec: SftpStore, host: HostName): 
 
   function taken(sealed: string): StoreError {
     return new StoreError(
-      `${where()} could not seal ${sealed}. It is sealed already; nothing was overwritten.`,
+      `${where} could not seal ${sealed}. It is sealed already; nothing was overwritten.`,
     );
   }
 
@@ -245,34 +244,22 @@ export function createSftpStore(name: string, spec: SftpStore, host: HostName): 
     });
   }
 
-  async function asked<T>(what: string, action: () => Promise<T>): Promise<T> {
-    try {
-      return await action();
-    } catch (error) {
-      throw await withRoom(what, error);
-    }
+  /** SFTP has one word for all failures; a full disk is the likeliest. */
+  async function causeOf(error: unknown): Promise<Cause> {
+    const message = error instanceof Error ? error.message : String(error);
+    if (!(error instanceof SftpError)) return { message, mayPass: false };
+    const { status, mayPass } = error;
+    const isFull = status === failure && (await hasNoRoom());
+    const hint = isFull ? 'The store is full: make room, or keep fewer sets.' : hints[status ?? -1];
+    return { message, hint, mayPass };
   }
 
-  /** SFTP has one word for all failures; a full disk is the likeliest. */
-  async function withRoom(what: string, error: unknown): Promise<unknown> {
-    if (!(error instanceof SftpError) || error.status !== failure) return explained(what, error);
+  async function hasNoRoom(): Promise<boolean> {
     const free = await connections
       .hold()
       .then((link) => freeBytes(link, root).finally(() => link.release()))
       .catch(() => null);
-    const isFull = free !== null && free < 1024 * 1024;
-    return explained(what, error, isFull ? 'The store is full: make room, or keep fewer sets.' : undefined);
-  }
-
-  function explained(what: string, error: unknown, hint?: string): unknown {
-    if (error instanceof StoreError) return error;
-    const message = error instanceof Error ? error.message : String(error);
-    const { status, mayPass } = error instanceof SftpError ? error : { status: null, mayPass: false };
-    const words = hint ?? hints[status ?? -1];
-    return new StoreError(
-      `${where()} could not ${what}: ${message}.${words === undefined ? '' : ` ${words}`}`,
-      { cause: error, mayPass },
-    );
+    return free !== null && free < 1024 * 1024;
   }
 }
 
