@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 
-const clusters = ['test/mongodb/sharded', 'test/(demo/demo|nights/night-)'];
+const clusters = ['test/mongodb/sharded', 'test/(demo/demo|nights/every-night)'];
 const wanted = process.argv.slice(2);
 const runs =
   wanted.length > 0

@@ -20,7 +20,7 @@ const shutdownMs = 15_000;
 
 /** Runs whole nights in virtual time: a real worker, the time-skipping server, hosts in memory. */
 export interface Nights {
-  /** Starts a night on fresh hosts, with what `prepare` makes fail. */
+  /** Starts a night on fresh hosts, with what `prepare` makes fail; several at once have a server each. */
   run(prepare: Prepare): Promise<Night>;
   close(): Promise<void>;
 }
@@ -38,30 +38,40 @@ export interface Night {
 
 export async function openNights(file: string): Promise<Nights> {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
-  const loaded = await loadSite(file);
+  const loaded = hasty(await loadSite(file));
   const workflowBundle = await bundleWorkflowCode({
     workflowsPath: fileURLToPath(new URL('../../workflows/index.ts', import.meta.url)),
     logger: new DefaultLogger('ERROR'),
   });
-  let theatre = await openTheatre(loaded, workflowBundle);
+  const idle: Theatre[] = [];
   return {
     async run(prepare) {
-      for (let attempt = 1; ; attempt++) {
+      for (let attempt = 1; attempt <= 2; attempt++) {
+        const theatre = idle.pop() ?? (await openTheatre(loaded, workflowBundle));
         const gaveUp = new AbortController();
+        const free = () => {
+          if (!gaveUp.signal.aborted) idle.push(theatre);
+        };
         const night = await Promise.race([
-          runNight(theatre, loaded, prepare, gaveUp.signal),
+          runNight(theatre, loaded, prepare, gaveUp.signal).finally(free),
           stalled(theatre.stage),
         ]);
         if (night !== 'stalled') return night;
         gaveUp.abort();
-        const old = theatre;
-        theatre = await openTheatre(loaded, workflowBundle);
-        void old.close().catch(() => undefined);
-        if (attempt === 2) throw new StalledError();
+        void theatre.close().catch(() => undefined);
       }
+      throw new StalledError();
     },
-    close: () => theatre.close(),
+    async close() {
+      await Promise.all(idle.map((theatre) => theatre.close()));
+    },
   };
+}
+
+/** What cannot be brought back is tried again for minutes instead of hours: the rounds are all alike. */
+function hasty(loaded: LoadedSite): LoadedSite {
+  const { site } = loaded;
+  return { ...loaded, site: { ...site, limits: { ...site.limits, giveUpAfterMs: 600_000 } } };
 }
 
 /**
