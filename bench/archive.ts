@@ -99,7 +99,9 @@ function report(samples: ReadonlyMap<string, Sample>, treeBytes: number): void {
     };
     const memory = sample.peakRssMb > 0 ? `${sample.peakRssMb.toFixed(0)} MB` : '';
     const size = `1/${(treeBytes / sample.sizeBytes).toFixed(2)}`;
-    say(`| ${[name.replace('|', '\\|'), ...times('backups'), ...times('restores'), size, memory].join(' | ')} |`);
+    say(
+      `| ${[name.replace('|', '\\|'), ...times('backups'), ...times('restores'), size, memory].join(' | ')} |`,
+    );
   }
 }
 
