@@ -8,6 +8,7 @@ import type { Running } from '../demo/local/mongodb/deployment.ts';
 import { startReplicaSet, type ReplicaSet } from '../demo/local/mongodb/replica-set.ts';
 import type { Member } from '../demo/local/mongodb/server.ts';
 import { servicectl } from '../demo/services/supervised.ts';
+import { holdAliveLock } from '../demo/local/alive-lock.ts';
 
 /** A replica set of the native mongod, under servicectl, with its data where it is told. */
 export interface CopiedSet {
@@ -33,9 +34,7 @@ export async function startCopiedSet(
   const { database, members, copyBy, copies, dataIn } = options;
   const folder = await cleanup.folder();
   const alive = join(folder, 'alive');
-  writeFileSync(alive, '');
-  // The servers end with whoever started them, however that ends.
-  await cleanup.start(['flock', '--no-fork', alive, 'sleep', 'infinity']);
+  await holdAliveLock(cleanup, alive);
   const data: string[] = [];
   for (let index = 0; index < members; index++) data.push(await dataIn(index));
   const set = await startReplicaSet({

@@ -13,6 +13,7 @@ import { startDevServer, type DevServer } from '../demo/local/temporal.ts';
 import { waitFor } from '../demo/local/wait.ts';
 import { createLink, type Link } from './link.ts';
 import { createChaosSite, hosts, type ChaosSite, type Host } from './site.ts';
+import { holdAliveLock } from '../demo/local/alive-lock.ts';
 
 /** A whole site with all its processes; cells use it one after the other for as long as it is healthy. */
 export interface Rig {
@@ -51,9 +52,7 @@ export async function createRig(): Promise<Rig> {
   const cleanup = createCleanup();
   try {
     const alive = join(folder, 'alive');
-    writeFileSync(alive, '');
-    // Services end with the rig, however it ends.
-    await cleanup.start(['flock', '--no-fork', alive, 'sleep', 'infinity']);
+    await holdAliveLock(cleanup, alive);
     const site = await createChaosSite(folder, alive);
     const command = locate('temporal')?.command;
     if (command === undefined) throw new Error('no temporal. What to do: npm run setup');

@@ -1,7 +1,7 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startProcess as startHolder } from '../activities/system/command.ts';
+import { holdAliveLock } from './local/alive-lock.ts';
 import { createCleanup, type Cleanup } from './local/cleanup.ts';
 import { createPlaces, type Places } from './places.ts';
 import { killUnit } from './services/supervised.ts';
@@ -16,10 +16,7 @@ export interface Machine {
   readonly end: () => Promise<void>;
 }
 
-/**
- * Makes the folder, and takes the lock that the services watch: when this process goes, even by SIGKILL, the lock goes,
- * and they with it. All other children die with this process (see startProcess).
- */
+/** Makes the folder, and takes the lock that the services watch. All other children die with this process (see startProcess). */
 export async function createMachine(hosts: readonly string[]): Promise<Machine> {
   const root = mkdtempSync(join(tmpdir(), 'coldbackup-demo-'));
   // Whatever wants a temporary folder, children too, gets it below: one removal removes it.
@@ -28,22 +25,10 @@ export async function createMachine(hosts: readonly string[]): Promise<Machine> 
   const places = createPlaces(root, hosts);
   const cleanup = createCleanup();
   cleanup.add(() => rmSync(root, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 }));
-  const release = await holdLock(places.aliveLock);
-  cleanup.add(release);
+  await holdAliveLock(cleanup, places.aliveLock);
   const endUnits = () => killUnits(places, hosts);
   cleanup.add(endUnits);
   return { places, cleanup, endUnits, end: cleanup.run };
-}
-
-async function holdLock(file: string): Promise<() => Promise<void>> {
-  writeFileSync(file, '');
-  const holder = startHolder(['flock', '--exclusive', '--no-fork', file, 'cat'], { stdin: 'pipe' });
-  holder.stdin?.write('held\n');
-  await new Promise((held) => holder.stdout.once('data', held));
-  return async () => {
-    holder.stdin?.end();
-    await holder.done;
-  };
 }
 
 async function killUnits(places: Places, hosts: readonly string[]): Promise<void> {

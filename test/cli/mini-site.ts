@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, symlinkSync, writeFileS
 import { join, resolve } from 'node:path';
 import { runCommand } from '../../activities/system/command.ts';
 import type { Cleanup } from '../support/processes.ts';
+import { holdAliveLock } from '../../demo/local/alive-lock.ts';
 
 /** Two hosts with real services under the demo's small service manager, a file tree that one of them writes, a store. */
 export interface MiniSite {
@@ -33,9 +34,7 @@ const services = { web: 'app-1', worker: 'app-1', archive: 'db-1', spare: 'app-1
 export async function createMiniSite(cleanup: Cleanup): Promise<MiniSite> {
   const folder = await cleanup.folder();
   const alive = join(folder, 'alive');
-  writeFileSync(alive, '');
-  // Services end with the test, however it ends.
-  await cleanup.start(['flock', '--no-fork', alive, 'sleep', 'infinity']);
+  await holdAliveLock(cleanup, alive);
   const place = (name: string) => join(folder, 'services', name);
   for (const part of ['sites', 'state', 'store', 'data', 'scratch'])
     mkdirSync(join(folder, part), { mode: 0o755 });

@@ -9,6 +9,7 @@ import type { Report } from '../../model/progress.ts';
 import { startAll, type Running } from '../cli/coldbackup.ts';
 import { as, nativeMongod, reconfigure } from '../mongodb/fixture.ts';
 import { createCleanup, type Cleanup } from '../support/processes.ts';
+import { holdAliveLock } from '../../demo/local/alive-lock.ts';
 
 const documents = 2_000;
 const database = 'orders';
@@ -151,8 +152,7 @@ describe('coldbackup restore of MongoDB', () => {
 async function startStandalone(cleanup: Cleanup): Promise<CopiedSet> {
   const folder = await cleanup.folder();
   const alive = join(folder, 'alive');
-  writeFileSync(alive, '');
-  await cleanup.start(['flock', '--no-fork', alive, 'sleep', 'infinity']);
+  await holdAliveLock(cleanup, alive);
   const place = { folder: join(folder, 'alone'), dataDir: join(folder, 'data') };
   for (const path of Object.values(place)) mkdirSync(path);
   const set = await deploy(
