@@ -90,6 +90,7 @@ async function describeMongos(
       ...['--bind_ip', '127.0.0.1', '--port', String(port), '--nounixsocket'],
       ...['--pidfilepath', pidFile, '--logpath', logFile, '--logappend'],
       ...(deployment.key ? ['--keyFile', deployment.key.file] : []),
+      ...['--setParameter', 'diagnosticDataCollectionEnabled=false'],
     ],
   };
   deployment.announce([server]);
