@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RunLostError, type RunRef } from '../client/index.ts';
 import { waitFor } from '../demo/local/wait.ts';
 import { checkAfter, notBack, type RunEnd } from './checks.ts';
-import { NotApplicable, type Fault, type Strike } from './faults.ts';
+import { NotApplicable, type Fault, type Strike } from './fault.ts';
 import { positions, type Position } from './positions.ts';
 import type { Rig } from './rig.ts';
-import { look, lookBefore, type Before, type Seen } from './seen.ts';
-import { graceMs } from './site.ts';
+import { look, lookBefore, manifestsIn, type Before, type Seen } from './seen.ts';
+import { graceMs, hosts, type SiteKind } from './site.ts';
 
 export interface CellResult {
   readonly position: string;
@@ -27,13 +27,12 @@ const reachedWithinMs = 90_000;
 /** A host that did not answer is given up after a minute, and asked again. */
 const endsWithinMs = 180_000;
 const attempts = 3;
+/** A replica set that has lost its majority elects ten seconds after it has one again. */
+const slower: Partial<Record<SiteKind, number>> = { mongodb: 30_000 };
 
-/** One fault at one position; struck again where the night had gone on by then. */
+/** One fault at one position where it applies; struck again where the night had gone on by then. */
 export async function runCell(rig: Rig, fault: Fault, position: Position): Promise<CellResult> {
   const cell = { position: position.name, fault: fault.name };
-  const reason = fault.notAt?.(position);
-  if (reason !== undefined)
-    return { ...cell, state: 'not applicable', backMs: null, outcome: null, why: reason };
   let missed = '';
   for (let attempt = 1; attempt <= attempts; attempt++) {
     const tried = await tryCell(rig, fault, position, attempt);
@@ -86,7 +85,9 @@ async function tryOnce(
     backAgain: AbortSignal.any([isBack.signal, over]),
   };
   const early = endOf(rig, run, over);
-  const struck = await approachAndStrike(cell, { fault, before, hasEnded: () => early.ended !== null });
+  const hasEnded = () => early.ended !== null;
+  const disarm = await arm(cell, { before, hasEnded });
+  const struck = await approachAndStrike(cell, { fault, before, hasEnded }).finally(disarm);
   rig.site.setBusy(0);
   // A reset run has another id.
   const running = cell.run === run ? early : endOf(rig, cell.run, over);
@@ -94,7 +95,7 @@ async function tryOnce(
   let backMs: number | null = null;
   if (struck.atMs !== null) {
     await fault.end?.(cell).catch((error: unknown) => problems.push(messageOf(error)));
-    const fromMs = Math.max(Date.now(), isShort ? upByMs + graceMs : 0);
+    const fromMs = Math.max(Date.now(), isShort ? upByMs + graceMs : 0) + (slower[rig.kind] ?? 0);
     const back = await untilBack(rig, {
       isOver: () => running.ended !== null || (isShort && Date.now() >= upByMs + graceMs),
       deadlineMs: fromMs + fault.withinMs,
@@ -120,7 +121,9 @@ async function begin(
   if (isShort) await rig.forgetMeasures();
   rig.site.setBusy(position.busy === true ? 1 : 0);
   rig.site.forgetAsked();
-  await waitFor(() => notBack(rig) === undefined, { what: 'a whole site', withinMs: 30_000 });
+  await waitFor(async () => (await notBack(rig)) === undefined, { what: 'a whole site', withinMs: 30_000 });
+  if (fault.keepsEarlier === true && manifestsIn(rig).length === 0)
+    await rig.library.result(await rig.library.start('chaos', 'patient', { again: true }));
   const before = lookBefore(rig);
   const start = async () => {
     const upByMs = Date.now() + (isShort ? shortMs * (1 + (attempt - 1) / 2) : patientMs);
@@ -130,6 +133,20 @@ async function begin(
   // A server or a control that was just started may not answer at once.
   const started = await waitFor(start, { what: 'a run to start', withinMs: 60_000 });
   return { before, ...started };
+}
+
+/** In time: the first service takes a second to stop, and what is armed comes after the last. */
+async function arm(
+  { rig, position }: Strike,
+  { before, hasEnded }: { before: Before; hasEnded: () => boolean },
+): Promise<() => Promise<void>> {
+  if (position.arm === undefined) return () => Promise.resolve();
+  const isClaimed = () => {
+    const seen = look(rig, before);
+    return seen !== null && hosts.every((host) => seen.claimed(host));
+  };
+  await waitFor(() => isClaimed() || hasEnded(), { what: 'both hosts claimed', withinMs: reachedWithinMs });
+  return position.arm(rig);
 }
 
 interface Struck {
@@ -182,7 +199,7 @@ async function untilBack(
   { isOver, deadlineMs }: { isOver: () => boolean; deadlineMs: number },
 ): Promise<number | string> {
   for (let since: number | null = null; ;) {
-    const wrong = notBack(rig);
+    const wrong = await notBack(rig);
     since = wrong === undefined ? (since ?? Date.now()) : null;
     if (since !== null && isOver()) return since;
     if (Date.now() > deadlineMs) return wrong ?? 'the run has not ended';

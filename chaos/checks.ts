@@ -4,20 +4,29 @@ import { startTimeOf } from '../activities/system/processes.ts';
 import { isAlive } from '../demo/local/processes.ts';
 import { waitFor } from '../demo/local/wait.ts';
 import type { Report } from '../model/progress.ts';
-import type { Fault } from './faults.ts';
+import type { Fault } from './fault.ts';
 import type { Rig } from './rig.ts';
 import { closedOf, manifestsIn, type Before } from './seen.ts';
-import { hosts, serviceNames } from './site.ts';
+import { hosts, type ServiceName } from './site.ts';
 
-/** Every service as it was found, not held, and every journal empty. Not a word: all is back. */
-export function notBack(rig: Rig): string | undefined {
-  const wrong = serviceNames.flatMap((name) => {
-    const { site } = rig;
+/** Every service as it was found, not held, every journal empty, the replica set whole. Not a word: all is back. */
+export async function notBack(rig: Rig): Promise<string | undefined> {
+  const wrong = notUp(rig, rig.site.serviceNames) ?? stillHeld(rig);
+  return wrong ?? (await rig.site.mongodb?.trouble()) ?? undefined;
+}
+
+/** Of these services, whatever the journals say. */
+export function notUp({ site }: Rig, names: readonly ServiceName[]): string | undefined {
+  const wrong = names.flatMap((name) => {
     if (site.isHeld(name)) return [`${name} is held down`];
     if (name === 'spare') return site.isRunning(name) ? ['spare runs, and was found stopped'] : [];
     if (!site.isRunning(name)) return [`${name} is stopped`];
     return site.isReady(name) ? [] : [`${name} is not ready`];
   });
+  return wrong.join(', ') || undefined;
+}
+
+function stillHeld(rig: Rig): string | undefined {
   const held = hosts.flatMap((host) => {
     try {
       return rig.journal(host).claim === null ? [] : [`the journal of ${host} is not empty`];
@@ -25,7 +34,7 @@ export function notBack(rig: Rig): string | undefined {
       return [`the journal of ${host} cannot be read now`];
     }
   });
-  return [...wrong, ...held].join(', ') || undefined;
+  return held.join(', ') || undefined;
 }
 
 /** How the run ended; `lost`: none of its code ran at the end. */
@@ -40,7 +49,7 @@ export async function checkAfter(
   rig: Rig,
   { fault, before, end, late }: { fault: Fault; before: Before; end: RunEnd; late: boolean },
 ): Promise<readonly string[]> {
-  const back = notBack(rig);
+  const back = await notBack(rig);
   return [
     ...(back === undefined ? [] : [`when all was over: ${back}`]),
     ...checkStarts(rig, fault, before),
@@ -51,8 +60,8 @@ export async function checkAfter(
 }
 
 function checkStarts({ site }: Rig, { starts: most = 1 }: Fault, before: Before): readonly string[] {
-  return serviceNames
-    .map((name) => ({ name, starts: site.starts(name) - before.starts[name] }))
+  return site.serviceNames
+    .map((name) => ({ name, starts: site.starts(name) - (before.starts.get(name) ?? 0) }))
     .filter(({ starts }) => starts > most)
     .map(({ name, starts }) => `${name} was started ${starts} times`);
 }
@@ -134,7 +143,10 @@ async function checkSetsAndReport(
   const fresh = listed.filter(
     ({ set }) => !before.sets.some((file) => file.includes(`/${set.procedure}/${set.id}/`)),
   );
-  for (const { set, complete } of fresh) {
+  const earlier = fault.keepsEarlier === true ? listed.filter((one) => !fresh.includes(one)) : [];
+  if (fault.keepsEarlier === true && earlier.length === 0)
+    problems.push('no set of an earlier night is there');
+  for (const { set, complete } of [...earlier, ...fresh]) {
     if (!complete) problems.push(`set ${set.id} is listed as not complete`);
     const verified = await waitFor(() => library.setVerify('chaos', set.id), {
       what: `${set.id} to be verified`,
@@ -157,5 +169,8 @@ async function checkSetsAndReport(
   if (outcome === 'lost' && rig.watchdog === null) problems.push('the run is lost, and nobody terminated it');
   if (!late && fault.never?.includes(outcome) === true)
     problems.push(`the outcome is ${outcome}: ${report?.reason ?? ''}`);
+  const { says } = fault;
+  if (!late && outcome !== 'complete' && says !== undefined && !says.test(report?.reason ?? ''))
+    problems.push(`the report does not say ${String(says)}: ${report?.reason ?? ''}`);
   return problems;
 }

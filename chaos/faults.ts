@@ -5,52 +5,12 @@ import type { Started } from '../demo/local/processes.ts';
 import { programOf, runningProcesses } from './processes.ts';
 import { signalGroup } from '../activities/system/processes.ts';
 import { waitFor } from '../demo/local/wait.ts';
-import type { Outcome } from '../model/progress.ts';
-import type { RunRef } from '../client/index.ts';
+import { awayMs, NotApplicable, type Fault, type Strike } from './fault.ts';
+import { apartFaults } from './faults-apart.ts';
+import { mongodbFaults } from './faults-mongodb.ts';
 import type { Position } from './positions.ts';
-import type { Rig } from './rig.ts';
-import type { Host, ServiceName } from './site.ts';
-import { graceMs } from './site.ts';
+import { graceMs, type ServiceName } from './site.ts';
 
-/** What a fault may know of its cell. */
-export interface Strike {
-  readonly rig: Rig;
-  readonly position: Position;
-  readonly host: Host;
-  run: RunRef;
-  readonly upByMs: number;
-  /** Until all is back. */
-  readonly backAgain: AbortSignal;
-}
-
-export interface Fault {
-  readonly name: string;
-  /** `short`: the run is not expected to bring back, up-by is near. `patient`: it is far away, and of no help. */
-  readonly night: 'patient' | 'short';
-  /** All is back within this of the later of the fault's end and, in a short night, of up-by + grace. */
-  readonly withinMs: number;
-  readonly watchdog?: boolean;
-  /** It takes a moment: control is held meanwhile, so that the night does not go on. */
-  readonly takesTime?: boolean;
-  /** Not a word: it applies. */
-  notAt?(position: Position): string | undefined;
-  strike(cell: Strike): void | Promise<void>;
-  /** Up to the end of the fault. */
-  end?(cell: Strike): Promise<void>;
-  /** Once all is back: the rig is made whole again. */
-  mend?(cell: Strike): Promise<void>;
-  /** Why it was no fault after all. */
-  notSeen?(cell: Strike): string | undefined;
-  /** Of a service, over all; default 1. */
-  readonly starts?: number;
-  /** Outcomes that would be wrong. */
-  readonly never?: readonly (Outcome | 'lost')[];
-  /** Positions from which on `never` does not count: it comes too late. */
-  readonly tooLateFrom?: string;
-}
-
-/** Longer than the heartbeat timeout of 20 s. */
-const awayMs = 22_000;
 const timerMs = 2_000;
 
 export const faults: readonly Fault[] = [
@@ -236,11 +196,14 @@ export const faults: readonly Fault[] = [
       /steps 3 and 4|step 4|after the copy/.test(name) ? undefined : 'nothing uses the store then',
     strike: ({ rig }) => renameSync(rig.site.store, `${rig.site.store}.away`),
     end: async ({ rig: { site } }) => {
+      // The while that it is gone: several attempts of whatever wants it meet nothing.
       await sleep(6_000);
       if (existsSync(site.store)) renameSync(site.store, `${site.store}.made-meanwhile-${Date.now()}`);
       renameSync(`${site.store}.away`, site.store);
     },
   },
+  ...mongodbFaults,
+  ...apartFaults,
 ];
 
 async function restartAgent({ rig, host }: Strike): Promise<void> {
@@ -297,11 +260,6 @@ async function reset(cell: Strike): Promise<void> {
   cell.run = { ...run, runId };
 }
 
-/** A position that a fault cannot strike, as it turned out. */
-export class NotApplicable extends Error {
-  override readonly name = 'NotApplicable';
-}
-
 function abortWithoutControl(): Fault {
   return {
     name: 'abort sent while control is down',
@@ -310,6 +268,7 @@ function abortWithoutControl(): Fault {
     strike: ({ rig }) => rig.control.kill('SIGKILL'),
     end: async ({ rig }) => {
       const abort = await rig.coldbackup('abort', 'chaos', '--by', 'chaos', '--why', 'a test');
+      // The command starts within this time, and then waits for somebody to take its word: it shows nothing meanwhile.
       await sleep(2_000);
       await rig.startControl();
       await abort.exited;
@@ -325,7 +284,7 @@ function stalledCopy(): Fault {
     name: 'a copy stalls, and its processes heed no SIGTERM',
     night: 'short',
     withinMs: 20_000,
-    notAt: ({ name }) => (name.startsWith('in step 4') ? undefined : 'nothing is being copied'),
+    notAt: ({ name }) => (/^in step 4 \(/.test(name) ? undefined : 'nothing is being copied'),
     strike: async ({ rig }) => {
       const zstd = await waitFor(
         () => runningProcesses(rig.journal('db-1')).find(({ pid }) => programOf(pid) === 'zstd'),

@@ -13,7 +13,8 @@ export interface Link {
   close(): Promise<void>;
 }
 
-export async function createLink(target: string): Promise<Link> {
+/** @param on the address that it listens on. */
+export async function createLink(target: string, on = '127.0.0.1'): Promise<Link> {
   const [host = '', port = ''] = target.split(':');
   const sockets = new Set<Socket>();
   let choked = false;
@@ -30,7 +31,7 @@ export async function createLink(target: string): Promise<Link> {
   let listener = createServer(take);
   const own = await freePort();
   const listen = async () => {
-    listener.listen(own, '127.0.0.1');
+    listener.listen(own, on);
     await once(listener, 'listening');
   };
   await listen();
@@ -43,7 +44,7 @@ export async function createLink(target: string): Promise<Link> {
     await closed;
   };
   return {
-    address: `127.0.0.1:${own}`,
+    address: `${on}:${own}`,
     cut,
     choke: () => {
       choked = true;

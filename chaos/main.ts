@@ -3,10 +3,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { CellResult } from './cell.ts';
+import { kindOf } from './fault.ts';
 import { faults } from './faults.ts';
 import { runMatrix, type Cell } from './matrix.ts';
 import { positions } from './positions.ts';
 import { randomCell } from './random.ts';
+import type { SiteKind } from './site.ts';
 import { cellLine, matrixTable } from './table.ts';
 
 const { values: options } = parseArgs({
@@ -21,6 +23,8 @@ const { values: options } = parseArgs({
   },
 });
 
+/** One kind after the other: a rig serves many cells. */
+const kinds: readonly SiteKind[] = ['plain', 'apart', 'mongodb'];
 const cells = options.random === undefined ? matrix(options.only) : randomCells(Number(options.random));
 if (cells.length === 0)
   throw new Error(`no cell is named ${JSON.stringify(options.only)}; --list shows them`);
@@ -62,15 +66,20 @@ async function run(): Promise<number> {
   return failed.length === 0 && !ending.signal.aborted ? 0 : 1;
 }
 
-/** Every fault soon, at one position after the other. `--only`: any part of `fault @ position`; several: any of them. */
+function kindOfCell({ fault, position }: Cell): SiteKind {
+  return kindOf(fault, position) ?? 'plain';
+}
+
+/** One kind of site after the other; in each every fault soon, at one position after the other. `--only`: any part of `fault @ position`; several: any of them. */
 function matrix(only: readonly string[] | undefined): readonly Cell[] {
   return positions
     .flatMap((_, shift) =>
       faults.flatMap((fault, index) => {
         const position = positions[(shift + index) % positions.length];
-        return position === undefined ? [] : [{ fault, position }];
+        return position === undefined || kindOf(fault, position) === null ? [] : [{ fault, position }];
       }),
     )
+    .sort((a, b) => kinds.indexOf(kindOfCell(a)) - kinds.indexOf(kindOfCell(b)))
     .filter((cell) => only === undefined || only.some((part) => nameOf(cell).includes(part)));
 }
 

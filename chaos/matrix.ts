@@ -1,5 +1,6 @@
+import { cannotBeApart } from './apart.ts';
 import { runCell, type CellResult } from './cell.ts';
-import type { Fault } from './faults.ts';
+import { kindOf, type Fault } from './fault.ts';
 import type { Position } from './positions.ts';
 import { createRig, type Rig } from './rig.ts';
 
@@ -27,16 +28,26 @@ export async function runMatrix(
     let rig: Rig | null = null;
     for (let cell = queue.shift(); cell !== undefined && signal?.aborted !== true; cell = queue.shift()) {
       const { fault, position } = cell;
+      const kind = kindOf(fault, position) ?? 'plain';
+      const names = { position: position.name, fault: fault.name };
+      const reason = fault.notAt?.(position) ?? (kind === 'apart' ? cannotBeApart() : null);
       let result: CellResult;
       let folder = '';
       try {
-        rig ??= await createRig();
-        folder = rig.folder;
-        result = await runCell(rig, fault, position);
+        if (rig !== null && rig.kind !== kind && reason === null) {
+          await rig.end({ keepFolder: false });
+          rig = null;
+        }
+        if (reason === null) rig ??= await createRig(kind);
+        folder = rig?.folder ?? '';
+        result =
+          reason !== null || rig === null
+            ? { ...names, state: 'not applicable', backMs: null, outcome: null, why: reason ?? '' }
+            : await runCell(rig, fault, position);
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
         result = {
-          ...{ position: position.name, fault: fault.name, state: 'failed', backMs: null, outcome: null },
+          ...{ ...names, state: 'failed', backMs: null, outcome: null },
           ...{ why, logs: folder },
         };
       }

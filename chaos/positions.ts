@@ -1,8 +1,9 @@
 import { signalGroup } from '../activities/system/processes.ts';
+import type { ChaosMongodb } from './mongodb.ts';
 import { programOf, runningProcesses } from './processes.ts';
 import type { Seen } from './seen.ts';
-import type { Host, ServiceName } from './site.ts';
-import { serviceNames } from './site.ts';
+import type { Rig } from './rig.ts';
+import { databaseHost, type Host, type ServiceName, type SiteKind } from './site.ts';
 
 /** A place in the night, known by what journals, services and the store show: no clock decides. */
 export interface Position {
@@ -14,6 +15,10 @@ export interface Position {
   passed(seen: Seen): boolean;
   /** Keeps the night here, as a slow tree or a count that is not reached does; gives what lets it go on. */
   hold?(seen: Seen): (() => void) | null;
+  /** Once both hosts are claimed: prepares what `reached` asks. Gives what undoes it. */
+  arm?(rig: Rig): Promise<() => Promise<void>>;
+  /** The only kind of site that has it; any has it unless told. */
+  readonly site?: SiteKind;
   /** The wait is not over before its position is. */
   readonly busy?: boolean;
   /** Only nights that restart at a time come here. */
@@ -60,11 +65,31 @@ export const positions: readonly Position[] = [
     reached: (seen) => isEnded(seen, 'archive'),
     passed: ({ journals }) => journals['db-1'].jobs.size > 0,
   },
+  lookedUp(),
+  {
+    name: 'in step 4, the primary stops',
+    ...{ site: 'mongodb', host: databaseHost },
+    reached: (seen) => isNow(seen, 'stopping'),
+    passed: (seen) => (seen.member()?.endedAt ?? null) !== null,
+  },
+  {
+    name: 'in step 4, between the stop of the primary and its copy',
+    ...{ site: 'mongodb', host: databaseHost },
+    reached: (seen) => (seen.member()?.endedAt ?? null) !== null,
+    passed: ({ journals }) => journals[databaseHost].jobs.size > 0,
+  },
   {
     name: 'in step 4 (the copy)',
     host: 'db-1',
     reached: (seen) => readerOf(seen) !== null,
-    passed: ({ journals }) => [...journals['db-1'].jobs.values()].some(({ ended }) => ended),
+    passed: (seen) => isCopied(seen),
+    hold: holdReader,
+  },
+  {
+    name: 'in step 4 (a member is copied)',
+    ...{ site: 'mongodb', host: databaseHost },
+    reached: (seen) => readerOf(seen) !== null,
+    passed: (seen) => isCopied(seen),
     hold: holdReader,
   },
   {
@@ -72,6 +97,12 @@ export const positions: readonly Position[] = [
     host: 'db-1',
     reached: ({ journals }) => [...journals['db-1'].jobs.values()].some(({ artifact }) => artifact !== null),
     passed: (seen) => seen.hasManifest(),
+  },
+  {
+    name: 'in bringing back (the member starts)',
+    ...{ site: 'mongodb', host: databaseHost },
+    reached: (seen) => isNow(seen, 'starting'),
+    passed: (seen) => (seen.member()?.undoneAt ?? null) !== null,
   },
   {
     name: 'in the wait for the restart',
@@ -84,7 +115,7 @@ export const positions: readonly Position[] = [
     name: 'before bringing back',
     host: 'app-1',
     reached: (seen) => seen.takenOver('app-1'),
-    passed: (seen) => serviceNames.some((name) => seen.starts(name) > 0),
+    passed: (seen) => seen.rig.site.serviceNames.some((name) => seen.starts(name) > 0),
   },
   { name: 'in bringing back (archive starts)', host: 'db-1', ...whileStarting('archive') },
   {
@@ -102,6 +133,30 @@ export const positions: readonly Position[] = [
   },
 ];
 
+function lookedUp(): Position {
+  let held: Awaited<ReturnType<ChaosMongodb['holdDescribe']>> | null = null;
+  return {
+    name: 'in step 4, between the look-up of the primary and its stop',
+    ...{ site: 'mongodb', host: databaseHost },
+    arm: async ({ site }) => {
+      const now = await site.mongodb?.holdDescribe();
+      held = now ?? null;
+      return async () => now?.letGo();
+    },
+    reached: () => held?.isHeld() === true,
+    passed: (seen) => seen.member() !== null,
+  };
+}
+
+/** By its journal and its service: no server answers while it goes or comes. */
+function isNow(seen: Seen, what: 'stopping' | 'starting'): boolean {
+  const member = seen.member();
+  if (member?.change.kind !== 'service-stopped') return false;
+  const runs = seen.rig.site.isRunning(member.change.service as ServiceName);
+  const isStopped = member.endedAt !== null;
+  return runs && (what === 'stopping' ? !isStopped : isStopped && member.undoneAt === null);
+}
+
 function whileStopping(name: ServiceName): Pick<Position, 'reached' | 'passed'> {
   return {
     reached: (seen) => seen.entry(name) !== null && seen.rig.site.isStopping(name),
@@ -118,6 +173,10 @@ function whileStarting(name: ServiceName): Pick<Position, 'reached' | 'passed'> 
 
 function isEnded(seen: Seen, name: ServiceName): boolean {
   return (seen.entry(name)?.endedAt ?? null) !== null;
+}
+
+function isCopied({ journals }: Seen): boolean {
+  return [...journals['db-1'].jobs.values()].some(({ ended }) => ended);
 }
 
 function isUndone(seen: Seen, name: ServiceName): boolean {

@@ -10,7 +10,7 @@ const nightMs = 14_000;
 export function randomCell(seed: number): Cell {
   const random = randomOf(seed);
   // Those that are about one step only have their place in the matrix.
-  const anywhere = faults.filter((one) => one.notAt === undefined);
+  const anywhere = faults.filter((one) => one.notAt === undefined && one.site === undefined);
   const fault = pick(anywhere, random);
   return {
     fault,

@@ -11,13 +11,17 @@ import { createCleanup } from '../demo/local/cleanup.ts';
 import type { Started } from '../demo/local/processes.ts';
 import { startDevServer, type DevServer } from '../demo/local/temporal.ts';
 import { waitFor } from '../demo/local/wait.ts';
+import { createApart, type Apart } from './apart.ts';
 import { createLink, type Link } from './link.ts';
-import { createChaosSite, hosts, type ChaosSite, type Host } from './site.ts';
+import { startChaosMongodb } from './mongodb.ts';
+import { createChaosSite, hosts, type ChaosSite, type Host, type SiteKind } from './site.ts';
 import { holdAliveLock } from '../demo/local/alive-lock.ts';
 
 /** A whole site with all its processes; cells use it one after the other for as long as it is healthy. */
 export interface Rig {
   readonly folder: string;
+  readonly kind: SiteKind;
+  readonly apart: Apart | null;
   readonly site: ChaosSite;
   readonly server: DevServer;
   readonly library: ColdbackupClient;
@@ -32,6 +36,8 @@ export interface Rig {
   startAgent(host: Host): Promise<void>;
   /** A second one, that nobody counts with. */
   startAnotherAgent(host: Host): Promise<Started>;
+  /** All that the agent that runs now, or ran last, has logged. */
+  logOf(host: Host): string;
   coldbackup(...args: string[]): Promise<Started>;
   /** As the systemd timer does. */
   recoverIfOverdue(host: Host): Promise<string>;
@@ -47,13 +53,15 @@ export interface Rig {
 const main = [process.execPath, checkoutPath('dist/cli/main.js')];
 const readyWithinMs = 90_000;
 
-export async function createRig(): Promise<Rig> {
+export async function createRig(kind: SiteKind = 'plain'): Promise<Rig> {
   const folder = mkdtempSync(join(tmpdir(), 'coldbackup-chaos-'));
   const cleanup = createCleanup();
   try {
     const alive = join(folder, 'alive');
     await holdAliveLock(cleanup, alive);
-    const site = await createChaosSite(folder, alive);
+    const apart = kind === 'apart' ? await createApart(cleanup, folder) : null;
+    const mongodb = kind === 'mongodb' ? await startChaosMongodb(cleanup, folder, alive) : null;
+    const site = await createChaosSite(folder, { alive, apart, mongodb });
     const command = locate('temporal')?.command;
     if (command === undefined) throw new Error('no temporal. What to do: npm run setup');
     const server = await startDevServer({ command, dbFile: join(folder, 'temporal.db') });
@@ -61,7 +69,8 @@ export async function createRig(): Promise<Rig> {
     const library = await ColdbackupClient.connect({ address: server.address });
     // Never closed: a call that is tried again on a closed connection throws where nobody catches (SDK 1.24).
     const connection = await Connection.connect({ address: server.address });
-    return await startAll(folder, { site, server, library, temporal: new Client({ connection }), cleanup });
+    const temporal = new Client({ connection });
+    return await startAll(folder, { kind, apart, site, server, library, temporal, cleanup });
   } catch (error) {
     await cleanup.run();
     throw error;
@@ -70,23 +79,25 @@ export async function createRig(): Promise<Rig> {
 
 async function startAll(
   folder: string,
-  parts: Pick<Rig, 'site' | 'server' | 'library' | 'temporal'> & {
+  parts: Pick<Rig, 'kind' | 'apart' | 'site' | 'server' | 'library' | 'temporal'> & {
     readonly cleanup: ReturnType<typeof createCleanup>;
   },
 ): Promise<Rig> {
   const { cleanup, ...rig } = parts;
-  const { site, server } = rig;
+  const { apart, site, server } = rig;
   mkdirSync(join(folder, 'logs'));
-  const links = { 'app-1': await createLink(server.address), 'db-1': await createLink(server.address) };
+  const linkOf = (host: Host) => createLink(server.address, apart?.gateway(host));
+  const links = { 'app-1': await linkOf('app-1'), 'db-1': await linkOf('db-1') };
   for (const link of Object.values(links)) cleanup.add(() => link.close());
   let processes = 0;
-  const spawn = (name: string, argv: readonly string[], address = server.address) =>
-    cleanup.start(argv, {
-      env: { TEMPORAL_ADDRESS: address },
-      logFile: join(folder, 'logs', `${++processes}-${name}.log`),
-    });
-  const ready = async (name: string, argv: readonly string[], address?: string) => {
-    const started = await spawn(name, argv, address);
+  const logs = new Map<string, string>();
+  const spawn = (name: string, argv: readonly string[], env: Readonly<Record<string, string>> = {}) => {
+    const logFile = join(folder, 'logs', `${++processes}-${name}.log`);
+    logs.set(name, logFile);
+    return cleanup.start(argv, { env: { TEMPORAL_ADDRESS: server.address, ...env }, logFile });
+  };
+  const ready = async (name: string, argv: readonly string[], env?: Readonly<Record<string, string>>) => {
+    const started = await spawn(name, argv, env);
     await waitFor(() => started.output().includes(' ready"'), {
       what: `${name} to be ready`,
       withinMs: readyWithinMs,
@@ -94,9 +105,11 @@ async function startAll(
     });
     return started;
   };
-  const agentOf = (host: Host) => [...main, 'agent', site.file, '--host', host, '--state', site.state];
+  const on = (host: Host) => [...(apart?.on(host) ?? []), ...main];
+  const agentOf = (host: Host) => [...on(host), 'agent', site.file, '--host', host, '--state', site.state];
+  const envOf = (host: Host) => ({ TEMPORAL_ADDRESS: links[host].address, ...apart?.env(host) });
   const stateOf = (host: Host) => join(site.state, 'chaos', host);
-  const startAgent = (host: Host) => ready(`agent-${host}`, agentOf(host), links[host].address);
+  const startAgent = (host: Host) => ready(`agent-${host}`, agentOf(host), envOf(host));
   const control = ({ broken } = { broken: false }) =>
     ready('control', [
       ...[process.execPath, checkoutPath('dist/chaos/control.js'), site.sites],
@@ -123,10 +136,11 @@ async function startAll(
     startControl: async (options) => void (now.control = await control(options)),
     startAgent: async (host) => void (now.agents[host] = await startAgent(host)),
     startAnotherAgent: (host) => spawn(`second-agent-${host}`, agentOf(host)),
+    logOf: (host) => readFileSync(logs.get(`agent-${host}`) ?? '', 'utf8'),
     coldbackup: (...args) => spawn(args[0] ?? 'command', [...main, ...args]),
     recoverIfOverdue: async (host) => {
       const place = ['--site', site.file, '--state', site.state, '--host', host];
-      const timer = await spawn(`recover-${host}`, [...main, 'recover', '--if-overdue', ...place]);
+      const timer = await spawn(`recover-${host}`, [...on(host), 'recover', '--if-overdue', ...place]);
       await timer.exited;
       return timer.output();
     },

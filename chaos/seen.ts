@@ -2,13 +2,15 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { EntryState, JournalState } from '../activities/ledger/records.ts';
 import type { Rig } from './rig.ts';
-import { hosts, serviceNames, services, type Host, type ServiceName } from './site.ts';
+import { hosts, type Host, type ServiceName } from './site.ts';
 
 /** A night as its journals, its store and its services show it now. */
 export interface Seen {
   readonly rig: Rig;
   readonly journals: Readonly<Record<Host, JournalState>>;
   entry(name: ServiceName): EntryState | null;
+  /** The stop of the member that is copied. */
+  member(): EntryState | null;
   /** Since the cell began. */
   starts(name: ServiceName): number;
   /** A takeover by whoever brings back. */
@@ -20,14 +22,14 @@ export interface Seen {
 
 /** What was there when a cell began. */
 export interface Before {
-  readonly starts: Readonly<Record<ServiceName, number>>;
+  readonly starts: ReadonlyMap<ServiceName, number>;
   readonly sets: readonly string[];
   readonly closed: Readonly<Record<Host, readonly string[]>>;
 }
 
 export function lookBefore(rig: Rig): Before {
   return {
-    starts: Object.fromEntries(serviceNames.map((name) => [name, rig.site.starts(name)])) as Before['starts'],
+    starts: new Map(rig.site.serviceNames.map((name) => [name, rig.site.starts(name)])),
     sets: manifestsIn(rig),
     closed: Object.fromEntries(hosts.map((host) => [host, closedOf(rig, host)])) as Before['closed'],
   };
@@ -40,10 +42,14 @@ export function look(rig: Rig, before: Before): Seen | null {
     return {
       ...{ rig, journals },
       entry: (name) =>
-        [...journals[services[name]].entries.values()].find(
+        entriesOf(journals).find(
           ({ change }) => change.kind === 'service-stopped' && change.service === name,
         ) ?? null,
-      starts: (name) => rig.site.starts(name) - before.starts[name],
+      member: () =>
+        entriesOf(journals).findLast(
+          ({ change }) => change.kind === 'service-stopped' && change.service.startsWith('mongod-'),
+        ) ?? null,
+      starts: (name) => rig.site.starts(name) - (before.starts.get(name) ?? 0),
       takenOver: (host) => {
         const { claim, epoch, owner } = journals[host];
         return claim !== null && epoch > claim.epoch && owner !== null;
@@ -54,6 +60,10 @@ export function look(rig: Rig, before: Before): Seen | null {
   } catch {
     return null;
   }
+}
+
+function entriesOf(journals: Seen['journals']): readonly EntryState[] {
+  return hosts.flatMap((host) => [...journals[host].entries.values()]);
 }
 
 export function closedOf(rig: Rig, host: Host): readonly string[] {

@@ -12,18 +12,29 @@ import {
 import { join } from 'node:path';
 import { runCommand } from '../activities/system/command.ts';
 import { signalGroup, startTimeOf } from '../activities/system/processes.ts';
-import { checkoutPath } from '../demo/checkout.ts';
 import { isAlive } from '../demo/local/processes.ts';
+import { servicectl } from '../demo/services/supervised.ts';
+import type { Apart } from './apart.ts';
+import type { ChaosMongodb, MemberService } from './mongodb.ts';
 
 export const hosts = ['app-1', 'db-1'] as const;
 export type Host = (typeof hosts)[number];
 export const services = { web: 'app-1', worker: 'app-1', archive: 'db-1', spare: 'app-1' } as const;
-export type ServiceName = keyof typeof services;
-export const serviceNames = Object.keys(services) as readonly ServiceName[];
+export type ServiceName = keyof typeof services | MemberService;
+const ownNames = Object.keys(services) as readonly (keyof typeof services)[];
 export const graceMs = 2_000;
+export const databaseHost: Host = 'db-1';
 
-/** Two hosts with real services that take their time to stop and to start, a tree that one copies, a store. */
+/**
+ * plain: services and a tree that is copied. apart: the same, and each host has a network, disks and a clock of its own.
+ * mongodb: a replica set is copied instead of the tree.
+ */
+export type SiteKind = 'plain' | 'apart' | 'mongodb';
+
+/** Two hosts with real services that take their time to stop and to start, what one copies, a store. */
 export interface ChaosSite {
+  readonly serviceNames: readonly ServiceName[];
+  readonly mongodb: ChaosMongodb | null;
   readonly file: string;
   readonly sites: string;
   readonly state: string;
@@ -54,37 +65,56 @@ export interface ChaosSite {
   startByForce(name: ServiceName): Promise<void>;
 }
 
-const control = checkoutPath('demo/services/servicectl');
 const treeBytes = 48 * 1024 * 1024;
 const treeFiles = 48;
 
-/** @param alive a file that is locked for as long as the services may live. */
-export async function createChaosSite(folder: string, alive: string): Promise<ChaosSite> {
+interface SiteOptions {
+  /** A file that is locked for as long as the services may live. */
+  readonly alive: string;
+  readonly apart: Apart | null;
+  readonly mongodb: ChaosMongodb | null;
+}
+
+export async function createChaosSite(
+  folder: string,
+  { alive, apart, mongodb }: SiteOptions,
+): Promise<ChaosSite> {
   const at = (...parts: string[]) => join(folder, ...parts);
-  const place = (name: string, ...parts: string[]) => join(folder, 'services', name, ...parts);
-  for (const part of ['sites', 'state', 'store', 'data/tree'])
+  const place = (name: string, ...parts: string[]) => placeOf(folder, name, ...parts);
+  for (const part of ['sites', 'state/chaos', 'data/tree'])
     mkdirSync(at(part), { recursive: true, mode: 0o755 });
-  for (let file = 0; file < treeFiles; file++)
+  for (const host of apart === null ? [] : hosts)
+    symlinkSync(apart?.folderOf(host) ?? '', at('state', 'chaos', host));
+  const store = apart?.folderOf('store') ?? at('store');
+  mkdirSync(store, { recursive: true });
+  for (let file = 0; mongodb === null && file < treeFiles; file++)
     writeFileSync(at('data/tree', String(file)), randomBytes(treeBytes / treeFiles));
   writeFileSync(at('busy'), '0\n');
   writeScript(at('count'), countScript(folder));
+  const serviceNames = [...ownNames, ...(mongodb?.services ?? [])];
+  const hostOf = (name: ServiceName): Host => (isOwn(name) ? services[name] : databaseHost);
+  /** Those that are started at boot. */
+  const servicesOf = (host: Host) => serviceNames.filter((name) => hostOf(name) === host && name !== 'spare');
+  const start = (name: ServiceName) =>
+    runCommand([...(apart?.on(hostOf(name)) ?? []), place(name, 'start')], { leavesDaemon: true });
   for (const name of serviceNames) {
-    mkdirSync(place(name), { recursive: true });
+    writeScript(place(name, 'start'), startScript(place(name)), { folder: place(name) });
+    if (!isOwn(name)) continue;
     symlinkSync(alive, place(name, 'alive'));
     writeScript(place(name, 'program'), program(place(name), at('data', name)));
-    writeScript(place(name, 'start'), startScript(place(name)));
     writeFileSync(place(name, 'run'), `exec ${place(name, 'program')}\n`);
-    if (name !== 'spare') await runCommand([control, 'start', place(name)], { leavesDaemon: true });
+    if (name !== 'spare') await start(name);
   }
   const file = at('sites', 'chaos.yaml');
-  writeFileSync(file, siteFile(folder, place), { mode: 0o644 });
+  writeFileSync(file, siteFile({ folder, store, mongodb, serviceNames, hostOf }), { mode: 0o644 });
   return {
-    ...{ file, sites: at('sites'), state: at('state'), data: at('data'), store: at('store') },
+    ...{ file, sites: at('sites'), state: at('state'), data: at('data'), store, serviceNames, mongodb },
     setBusy: (count) => replace(at('busy'), `${count}\n`),
     asked: (zero = false) => existsSync(at(zero ? 'zero' : 'asked')),
     forgetAsked: () => ['asked', 'zero'].forEach((name) => rmSync(at(name), { force: true })),
     isRunning: (name) => isSupervised(place(name, 'supervisor')),
-    isReady: (name) => existsSync(place(name, 'ready')),
+    // Of a member the replica set tells.
+    isReady: (name) => !isOwn(name) || existsSync(place(name, 'ready')),
     isStopping: (name) => existsSync(place(name, 'stopping')),
     isHeld: (name) => existsSync(place(name, 'held')),
     starts: (name) => numberIn(place(name, 'instance')),
@@ -100,18 +130,21 @@ export async function createChaosSite(folder: string, alive: string): Promise<Ch
       }
     },
     powerOn: async (host) => {
-      for (const name of servicesOf(host)) await runCommand([place(name, 'start')], { leavesDaemon: true });
+      for (const name of servicesOf(host)) await start(name);
     },
     startByForce: async (name) => {
       rmSync(place(name, 'held'), { force: true });
-      await runCommand([control, 'start', place(name)], { leavesDaemon: true });
+      await start(name);
     },
   };
 }
 
-/** Those that are started at boot. */
-function servicesOf(host: Host): readonly ServiceName[] {
-  return serviceNames.filter((name) => services[name] === host && name !== 'spare');
+export function placeOf(folder: string, service: string, ...parts: string[]): string {
+  return join(folder, 'services', service, ...parts);
+}
+
+function isOwn(name: ServiceName): name is keyof typeof services {
+  return Object.hasOwn(services, name);
 }
 
 function numberIn(file: string): number {
@@ -132,7 +165,8 @@ function replace(file: string, text: string): void {
   renameSync(`${file}.new`, file);
 }
 
-function writeScript(file: string, text: string): void {
+function writeScript(file: string, text: string, { folder }: { folder?: string } = {}): void {
+  if (folder !== undefined) mkdirSync(folder, { recursive: true });
   writeFileSync(file, `#!/bin/sh\n${text}`);
   chmodSync(file, 0o755);
 }
@@ -164,7 +198,7 @@ if [ "$refuses" -gt 0 ]; then
   exit 1
 fi
 rm -f ${place}/ready
-exec ${control} start ${place}
+exec ${servicectl} start ${place}
 `;
 }
 
@@ -176,16 +210,27 @@ echo "$busy"
 `;
 }
 
-function siteFile(folder: string, place: (name: string, ...parts: string[]) => string): string {
+function siteFile({
+  folder,
+  store,
+  mongodb,
+  serviceNames,
+  hostOf,
+}: Pick<ChaosSite, 'store' | 'mongodb' | 'serviceNames'> & {
+  readonly folder: string;
+  readonly hostOf: (name: ServiceName) => Host;
+}): string {
+  const place = (name: string, ...parts: string[]) => placeOf(folder, name, ...parts);
+  const database = mongodb === null ? 'tree' : mongodb.database;
   const clock = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString().slice(11, 16);
   const verbs = ['stop', 'status', 'instance', 'last-exit', 'hold-down', 'let-go'];
   const service = (name: ServiceName) => `  ${name}:
-    host: ${services[name]}
+    host: ${hostOf(name)}
     command:
       start: [${place(name, 'start')}]
-${verbs.map((verb) => `      ${verb}: [${control}, ${verb}, ${place(name)}]`).join('\n')}
+${verbs.map((verb) => `      ${verb}: [${servicectl}, ${verb}, ${place(name)}]`).join('\n')}
     stop-within: 6s
-    ready: { command: [/usr/bin/test, -e, ${place(name, 'ready')}], within: 10s }
+    ready: { ${isOwn(name) ? `command: [/usr/bin/test, -e, ${place(name, 'ready')}], within: 10s` : 'within: 30s'} }
     normally: ${name === 'spare' ? 'stopped' : 'running'}`;
   const procedure = (name: string) => `  ${name}:
     up-by: "${clock(10)}"
@@ -193,7 +238,7 @@ ${verbs.map((verb) => `      ${verb}: [${control}, ${verb}, ${place(name)}]`).jo
       - stop: [web, spare]
       - wait: { count: busy, reaches: 0, until: "${clock(9)}", otherwise: fail }
       - stop: [worker, archive]
-      - backup: { databases: [tree], method: cold, to: [vault] }
+      - backup: { databases: [${database}], method: cold, to: [vault] }
     keep: { last: 2 }`;
   return `
 site: chaos
@@ -204,11 +249,11 @@ ${serviceNames.map(service).join('\n')}
 counts:
   busy: { host: app-1, command: [${join(folder, 'count')}] }
 databases:
-  tree:
+  ${database}:
     used-by: [web, worker, archive]
-    files: { host: db-1, roots: [${join(folder, 'data')}] }
+${mongodb === null ? `    files: { host: ${databaseHost}, roots: [${join(folder, 'data')}] }` : mongodb.inSiteFile}
 stores:
-  vault: { directory: ${join(folder, 'store')}, shared: true, keeper: db-1 }
+  vault: { directory: ${store}, shared: true, keeper: ${databaseHost} }
 limits: { grace: ${graceMs / 1_000}s }
 procedures:
 ${procedure('patient')}

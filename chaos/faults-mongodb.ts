@@ -1,0 +1,87 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { waitFor } from '../demo/local/wait.ts';
+import { notUp } from './checks.ts';
+import type { Fault, Strike } from './fault.ts';
+import type { ChaosMongodb, MemberService } from './mongodb.ts';
+
+/** As a service manager that starts again what died. */
+const restartAfterMs = 5_000;
+const killed = new WeakMap<Strike, MemberService>();
+
+/** What befalls a replica set in the night that copies one of its members. */
+export const mongodbFaults: readonly Fault[] = [
+  {
+    name: 'another mongod dies, started again 5 s later',
+    ...{ site: 'mongodb', night: 'patient', withinMs: 60_000 },
+    strike: killAnother,
+    end: async (cell) => {
+      await sleep(restartAfterMs);
+      await startKilled(cell);
+    },
+  },
+  {
+    name: 'another mongod dies, and stays dead until all else is back',
+    ...{ site: 'mongodb', night: 'patient', withinMs: 60_000 },
+    strike: killAnother,
+    end: async (cell) => {
+      const { rig } = cell;
+      const others = rig.site.serviceNames.filter((name) => name !== killed.get(cell));
+      const isBack = () => notUp(rig, others) === undefined && rig.site.starts('web') > 0;
+      await waitFor(isBack, { what: 'all else', withinMs: 120_000 });
+      await startKilled(cell);
+    },
+  },
+  {
+    name: 'somebody starts the member that is copied',
+    ...{ site: 'mongodb', night: 'patient', withinMs: 60_000 },
+    starts: 2,
+    takesTime: true,
+    notAt: ({ name }) => (/its copy|is copied/.test(name) ? undefined : 'no member is down to be copied'),
+    strike: async ({ rig }) => rig.site.startByForce(stoppedMember(rig)),
+    never: ['complete'],
+  },
+  {
+    name: 'an election',
+    ...{ site: 'mongodb', night: 'patient', withinMs: 60_000 },
+    notAt: ({ name }) => (/look-up/.test(name) ? undefined : 'it is about who was looked up'),
+    strike: async ({ rig }) => {
+      await mongodbOf(rig).elect();
+    },
+    // The set alone is done again, with whoever is elected now.
+    never: ['failed', 'no-go', 'incomplete', 'not-back', 'cancelled'],
+  },
+];
+
+/** One that the night does not stop: neither the elected one nor the one that is stopped. */
+async function killAnother(cell: Strike): Promise<void> {
+  const { rig } = cell;
+  const set = mongodbOf(rig);
+  const touched = [stoppedMemberIfAny(rig), await set.primary().catch(() => null)];
+  const other = set.services.find((name) => !touched.includes(name));
+  if (other === undefined) throw new Error('no member is left to die');
+  set.kill(other);
+  killed.set(cell, other);
+}
+
+async function startKilled(cell: Strike): Promise<void> {
+  const name = killed.get(cell);
+  if (name === undefined) throw new Error('no member was killed');
+  await waitFor(() => !cell.rig.site.isRunning(name), { what: `${name} to be gone`, withinMs: 10_000 });
+  await cell.rig.site.startByForce(name);
+}
+
+function stoppedMember(rig: Strike['rig']): MemberService {
+  const name = stoppedMemberIfAny(rig);
+  if (name === null) throw new Error('no member is stopped');
+  return name;
+}
+
+/** By its hold. */
+function stoppedMemberIfAny(rig: Strike['rig']): MemberService | null {
+  return mongodbOf(rig).services.find((name) => !rig.site.isRunning(name)) ?? null;
+}
+
+function mongodbOf({ site }: Strike['rig']): ChaosMongodb {
+  if (site.mongodb === null) throw new Error('this site has no MongoDB');
+  return site.mongodb;
+}
