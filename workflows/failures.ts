@@ -1,4 +1,10 @@
-import { ActivityFailure, rootCause, TimeoutFailure, TimeoutType } from '@temporalio/common';
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  rootCause,
+  TimeoutFailure,
+  TimeoutType,
+} from '@temporalio/common';
 
 /** How {@link messageOf} begins where nobody took a task up. */
 export const noAnswer = 'no answer';
@@ -9,5 +15,12 @@ export function messageOf(error: unknown): string {
     return error.cause.timeoutType === TimeoutType.SCHEDULE_TO_START
       ? `${noAnswer}: no agent took up ${error.activityType}; is it running, and does it reach Temporal?`
       : `${error.activityType} timed out (${error.cause.timeoutType ?? 'unknown'})`;
+  // What lies under them (ENOSPC, ENOENT) says neither where it was nor what to do.
+  if (
+    error instanceof ActivityFailure &&
+    error.cause instanceof ApplicationFailure &&
+    error.cause.message !== ''
+  )
+    return error.cause.message;
   return rootCause(error) ?? String(error);
 }
