@@ -28,7 +28,7 @@ const reachedWithinMs = 90_000;
 const endsWithinMs = 180_000;
 const attempts = 3;
 /** A replica set that has lost its majority elects ten seconds after it has one again. */
-const slower: Partial<Record<SiteKind, number>> = { mongodb: 30_000 };
+const slower: Partial<Record<SiteKind, number>> = { mongodb: 30_000, sharded: 60_000 };
 
 /** One fault at one position where it applies; struck again where the night had gone on by then. */
 export async function runCell(rig: Rig, fault: Fault, position: Position): Promise<CellResult> {
@@ -126,7 +126,8 @@ async function begin(
     await rig.library.result(await rig.library.start('chaos', 'patient', { again: true }));
   const before = lookBefore(rig);
   const start = async () => {
-    const upByMs = Date.now() + (isShort ? shortMs * (1 + (attempt - 1) / 2) : patientMs);
+    const withinMs = (shortMs + (slower[rig.kind] ?? 0)) * (1 + (attempt - 1) / 2);
+    const upByMs = Date.now() + (isShort ? withinMs : patientMs);
     const options = { upBy: new Date(upByMs).toISOString(), again: true };
     return { upByMs, run: await rig.library.start('chaos', isShort ? 'short' : 'patient', options) };
   };

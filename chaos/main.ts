@@ -24,7 +24,7 @@ const { values: options } = parseArgs({
 });
 
 /** One kind after the other: a rig serves many cells. */
-const kinds: readonly SiteKind[] = ['plain', 'apart', 'mongodb'];
+const kinds: readonly SiteKind[] = ['plain', 'apart', 'mongodb', 'sharded'];
 const cells = options.random === undefined ? matrix(options.only) : randomCells(Number(options.random));
 if (cells.length === 0)
   throw new Error(`no cell is named ${JSON.stringify(options.only)}; --list shows them`);

@@ -11,14 +11,20 @@ import { databaseHost, placeOf } from './site.ts';
 
 export type MemberService = `mongod-${number}`;
 
-/** A replica set of three native members on one host, each under the service manager of the other services. */
+/** What is copied instead of a tree: its servers run under the service manager of the other services, on one host. */
 export interface ChaosMongodb {
   readonly database: string;
+  /** Its members. */
   readonly services: readonly MemberService[];
   /** What the site file says of it. */
   readonly inSiteFile: string;
-  /** Not healthy, or not with the members that it had. null: it is. */
+  /** What is not healthy, or not as it was found: members, the settings of the balancer. null: nothing. */
   trouble(): Promise<string | null>;
+  readonly set: SetFaults | null;
+  readonly balancer: BalancerFaults | null;
+}
+
+export interface SetFaults {
   /** Of whom the members say that it is elected. */
   primary(): Promise<MemberService>;
   /** The primary steps down, and another is elected. @returns it. */
@@ -31,15 +37,20 @@ export interface ChaosMongodb {
   holdDescribe(): Promise<{ isHeld(): boolean; letGo(): Promise<void> }>;
 }
 
+export interface BalancerFaults {
+  /** Returns when it is in a round that does not end: a migration that it began hangs. */
+  hang(): Promise<void>;
+  /** It was asked to stop, and is in that round still. */
+  isAskedInVain(): Promise<boolean>;
+  /** Returns when it is idle. */
+  goOn(): Promise<void>;
+}
+
 const shopDocuments = 4_000;
 /** Long enough for an election. */
 const describeWaitsMs = 6_000;
 
-export async function startChaosMongodb(
-  cleanup: Cleanup,
-  folder: string,
-  alive: string,
-): Promise<ChaosMongodb> {
+export async function startShop(cleanup: Cleanup, folder: string, alive: string): Promise<ChaosMongodb> {
   const mongod = locate('mongod-native')?.command;
   if (mongod === undefined)
     throw new Error('no native mongod. What to do: node scripts/setup.mjs mongodb-native');
@@ -106,43 +117,52 @@ ${set.members.map(({ name, port, dataDir }, index) => `        "${name}": { host
         return `shop does not answer: ${error instanceof Error ? error.message : String(error)}`;
       }
     },
-    primary,
-    elect: async () => {
-      const before = await primary();
-      await adminOf(before).command({ replSetStepDown: 20, secondaryCatchUpPeriodSecs: 5 });
-      return waitFor(
-        async () => {
-          const now = await primary();
-          return now !== before && now;
-        },
-        { what: 'another primary', withinMs: 20_000 },
-      );
-    },
-    kill: (service) => {
-      const pid = Number(readFileSync(placeOf(folder, service, 'pid'), 'utf8'));
-      if (!sendSignal(pid, 'SIGKILL')) throw new Error(`${service} does not run`);
-    },
-    holdDescribe: async () => {
-      const data = {
-        ...{ failCommands: ['buildInfo'], appName: 'coldbackup' },
-        ...{ blockConnection: true, blockTimeMS: describeWaitsMs },
-      };
-      let held = false;
-      const watch = async (admin: Db) => {
-        const { count } = await admin.command({ configureFailPoint: 'failCommand', mode: 'alwaysOn', data });
-        const timesEntered = Number(count) + 1;
-        void admin.command({ waitForFailPoint: 'failCommand', timesEntered, maxTimeMS: 60_000 }).then(
-          () => (held = true),
-          () => undefined,
+    balancer: null,
+    set: {
+      primary,
+      elect: async () => {
+        const before = await primary();
+        await adminOf(before).command({ replSetStepDown: 20, secondaryCatchUpPeriodSecs: 5 });
+        return waitFor(
+          async () => {
+            const now = await primary();
+            return now !== before && now;
+          },
+          { what: 'another primary', withinMs: 20_000 },
         );
-      };
-      await onAll(watch);
-      return {
-        isHeld: () => held,
-        letGo: async () => {
-          await onAll((admin) => admin.command({ configureFailPoint: 'failCommand', mode: 'off' }));
-        },
-      };
+      },
+      kill: (service) => {
+        const pid = Number(readFileSync(placeOf(folder, service, 'pid'), 'utf8'));
+        if (!sendSignal(pid, 'SIGKILL')) throw new Error(`${service} does not run`);
+      },
+      holdDescribe: async () => {
+        const data = {
+          ...{ failCommands: ['buildInfo'], appName: 'coldbackup' },
+          ...{ blockConnection: true, blockTimeMS: describeWaitsMs },
+        };
+        let held = false;
+        const watch = async (admin: Db) => {
+          const { count } = await admin.command({
+            configureFailPoint: 'failCommand',
+            mode: 'alwaysOn',
+            data,
+          });
+          const timesEntered = Number(count) + 1;
+          void admin.command({ waitForFailPoint: 'failCommand', timesEntered, maxTimeMS: 60_000 }).then(
+            () => (held = true),
+            () => undefined,
+          );
+        };
+        await onAll(watch);
+        return {
+          isHeld: () => held,
+          letGo: async () => {
+            const off = { configureFailPoint: 'failCommand', mode: 'off' };
+            // One that has died meanwhile has none any more.
+            await onAll((admin) => admin.command(off).catch(() => undefined));
+          },
+        };
+      },
     },
   };
 }

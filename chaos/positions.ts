@@ -1,5 +1,5 @@
 import { signalGroup } from '../activities/system/processes.ts';
-import type { ChaosMongodb } from './mongodb.ts';
+import type { SetFaults } from './mongodb.ts';
 import { programOf, runningProcesses } from './processes.ts';
 import type { Seen } from './seen.ts';
 import type { Rig } from './rig.ts';
@@ -134,12 +134,12 @@ export const positions: readonly Position[] = [
 ];
 
 function lookedUp(): Position {
-  let held: Awaited<ReturnType<ChaosMongodb['holdDescribe']>> | null = null;
+  let held: Awaited<ReturnType<SetFaults['holdDescribe']>> | null = null;
   return {
     name: 'in step 4, between the look-up of the primary and its stop',
     ...{ site: 'mongodb', host: databaseHost },
     arm: async ({ site }) => {
-      const now = await site.mongodb?.holdDescribe();
+      const now = await site.mongodb?.set?.holdDescribe();
       held = now ?? null;
       return async () => now?.letGo();
     },

@@ -13,7 +13,8 @@ import { startDevServer, type DevServer } from '../demo/local/temporal.ts';
 import { waitFor } from '../demo/local/wait.ts';
 import { createApart, type Apart } from './apart.ts';
 import { createLink, type Link } from './link.ts';
-import { startChaosMongodb } from './mongodb.ts';
+import { startShop } from './mongodb.ts';
+import { startCluster } from './cluster.ts';
 import { createChaosSite, hosts, type ChaosSite, type Host, type SiteKind } from './site.ts';
 import { holdAliveLock } from '../demo/local/alive-lock.ts';
 
@@ -60,7 +61,12 @@ export async function createRig(kind: SiteKind = 'plain'): Promise<Rig> {
     const alive = join(folder, 'alive');
     await holdAliveLock(cleanup, alive);
     const apart = kind === 'apart' ? await createApart(cleanup, folder) : null;
-    const mongodb = kind === 'mongodb' ? await startChaosMongodb(cleanup, folder, alive) : null;
+    const mongodb =
+      kind === 'mongodb'
+        ? await startShop(cleanup, folder, alive)
+        : kind === 'sharded'
+          ? await startCluster(cleanup, folder, alive)
+          : null;
     const site = await createChaosSite(folder, { alive, apart, mongodb });
     const command = locate('temporal')?.command;
     if (command === undefined) throw new Error('no temporal. What to do: npm run setup');

@@ -27,9 +27,9 @@ export const databaseHost: Host = 'db-1';
 
 /**
  * plain: services and a tree that is copied. apart: the same, and each host has a network, disks and a clock of its own.
- * mongodb: a replica set is copied instead of the tree.
+ * mongodb: a replica set is copied instead of the tree. sharded: a sharded cluster, which an emulator runs: slow.
  */
-export type SiteKind = 'plain' | 'apart' | 'mongodb';
+export type SiteKind = 'plain' | 'apart' | 'mongodb' | 'sharded';
 
 /** Two hosts with real services that take their time to stop and to start, what one copies, a store. */
 export interface ChaosSite {

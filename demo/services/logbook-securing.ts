@@ -9,5 +9,6 @@ for (let n = 1; n <= operations; n += 1) {
   const response = await fetch(`${logbook}/secure`, { method: 'POST' });
   if (!response.ok) throw new Error(`logbook answers ${response.status}: ${await response.text()}`);
   console.log(`secured ${n} of ${operations}`);
+  // What an operation takes: the night meets a job that is at work, and waits for it.
   await sleep(1_000);
 }

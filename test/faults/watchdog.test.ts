@@ -122,12 +122,18 @@ describe('the watchdog', () => {
 
     // A round that could not look at everything is no sign of life; it goes on when the server is back.
     await all.server.kill('SIGKILL');
-    await waitFor(() => dog.output().includes('the round is not whole'), {
-      what: 'a failed round',
+    const lastFailedMs = () => {
+      const lines = dog.output().split('\n');
+      const last = lines.findLast((line) => line.includes('the round is not whole'));
+      return last === undefined ? 0 : (JSON.parse(last) as { readonly time: number }).time;
+    };
+    const firstMs = await waitFor(lastFailedMs, { what: 'a failed round', withinMs: 60_000 });
+    const deadMs = statSync(touched).mtimeMs;
+    // What one round says it says at once; the next one comes after a second.
+    await waitFor(() => lastFailedMs() > firstMs + 500, {
+      what: 'another failed round',
       withinMs: 60_000,
     });
-    const deadMs = statSync(touched).mtimeMs;
-    await new Promise((resolve) => setTimeout(resolve, 1_200));
     expect(statSync(touched).mtimeMs).toBe(deadMs);
     await all.server.restart();
     await waitFor(() => statSync(touched).mtimeMs > deadMs, {
