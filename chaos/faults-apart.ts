@@ -78,7 +78,7 @@ export const apartFaults: readonly Fault[] = [
 function fullJournal(): Fault {
   const loggedBefore = new WeakMap<Strike, number>();
   const wasRefused = (cell: Strike) =>
-    cell.rig.logOf(cell.host).slice(loggedBefore.get(cell)).includes('ENOSPC');
+    /ENOSPC|JournalError/.test(cell.rig.logOf(cell.host).slice(loggedBefore.get(cell)));
   return {
     name: "the disk of the agent's journal is full",
     ...{ site: 'apart', night: 'patient', withinMs: 60_000 },
@@ -101,6 +101,7 @@ function fullJournal(): Fault {
       }
     },
     mend: ({ rig, host }) => apartOf(rig).makeRoom(host),
+    says: /ENOSPC/,
     notSeen: (cell) => (wasRefused(cell) ? undefined : 'nothing was written then'),
   };
 }

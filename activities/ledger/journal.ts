@@ -39,7 +39,7 @@ interface HostFile {
 
 const nightsMeasured = 5;
 
-/** Thrown when a journal cannot be read: the host is not safe to touch before a person has looked. */
+/** Thrown when a journal cannot be read, or not be written: the host is not safe to touch before a person has looked. */
 export class JournalError extends Error {
   override readonly name = 'JournalError';
 }
@@ -60,7 +60,14 @@ export function openJournal(folder: string): Journal {
     folder,
     state: () => state,
     record(record) {
-      appendWhole(fd, `${JSON.stringify(record)}\n`);
+      try {
+        appendWhole(fd, `${JSON.stringify(record)}\n`);
+      } catch (error) {
+        throw new JournalError(
+          `the journal ${file} could not be written, so nothing more is done: ${String(error)}; is its disk full?`,
+          { cause: error },
+        );
+      }
       state = apply(state, record);
     },
     recordIfPossible(record) {

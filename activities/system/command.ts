@@ -207,7 +207,14 @@ function spawnGroup(
       `could not be started: ${JSON.stringify(file)} is not on PATH or not executable`,
     );
   }
-  options.onSpawn?.(child.pid);
+  try {
+    options.onSpawn?.(child.pid);
+  } catch (error) {
+    // Whoever had to know of it (a journal whose disk is full) does not: nobody else would ever end it.
+    signalGroup(child.pid, 'SIGKILL');
+    for (const pipe of child.stdio) pipe?.destroy();
+    throw error;
+  }
   return Object.assign(child, { pid: child.pid });
 }
 

@@ -85,6 +85,18 @@ describe('runCommand', () => {
     expect(isRunning(await pidIn(pidFile))).toBe(false);
   }, 20_000);
 
+  test('a process that could not be written down does not run on', async () => {
+    const spawned: number[] = [];
+    const onSpawn = (pid: number) => {
+      spawned.push(pid);
+      throw new Error('no space left on the disk of the journal');
+    };
+    expect(() => startProcess(['sleep', '60'], { onSpawn })).toThrow('no space left');
+    await expect(runCommand(['sleep', '60'], { onSpawn })).rejects.toThrow('no space left');
+    expect(spawned).toHaveLength(2);
+    for (const pid of spawned) while (groupIsAlive(pid)) await sleep(5);
+  });
+
   test('a cancel before the start starts nothing', async () => {
     const reason = new Error('too late');
     const file = join(folder, 'never');
