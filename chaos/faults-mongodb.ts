@@ -3,6 +3,7 @@ import { waitFor } from '../demo/local/wait.ts';
 import { notUp } from './checks.ts';
 import type { Fault, Strike } from './fault.ts';
 import type { BalancerFaults, ChaosMongodb, MemberService, SetFaults } from './mongodb.ts';
+import { databaseHost } from './site.ts';
 
 /** As a service manager that starts again what died. */
 const restartAfterMs = 5_000;
@@ -74,7 +75,10 @@ export const mongodbFaults: readonly Fault[] = [
 async function killAnother(cell: Strike): Promise<void> {
   const { rig } = cell;
   const set = setOf(rig);
-  const touched = [stoppedMemberIfAny(rig), await set.primary().catch(() => null)];
+  const changed = [...rig.journal(databaseHost).entries.values()].map(({ change }) =>
+    'service' in change ? change.service : null,
+  );
+  const touched: readonly (string | null)[] = [...changed, await set.primary().catch(() => null)];
   const other = mongodbOf(rig).services.find((name) => !touched.includes(name));
   if (other === undefined) throw new Error('no member is left to die');
   set.kill(other);
@@ -89,13 +93,9 @@ async function startKilled(cell: Strike): Promise<void> {
 }
 
 function stoppedMember(rig: Strike['rig']): MemberService {
-  const name = stoppedMemberIfAny(rig);
-  if (name === null) throw new Error('no member is stopped');
+  const name = mongodbOf(rig).services.find((service) => !rig.site.isRunning(service));
+  if (name === undefined) throw new Error('no member is stopped');
   return name;
-}
-
-function stoppedMemberIfAny(rig: Strike['rig']): MemberService | null {
-  return mongodbOf(rig).services.find((name) => !rig.site.isRunning(name)) ?? null;
 }
 
 function setOf(rig: Strike['rig']): SetFaults {
