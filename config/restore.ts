@@ -23,8 +23,8 @@ export function resolveRestore({ site, digest }: LoadedSite, request: RestoreReq
   const parts = records.map((record) => partOf(site, record, request));
   const targets = parts.flatMap((part) => part.targets);
   const services = usedBy(site, records).map((service) => toPlanService(site, service));
-  const members = parts.flatMap(({ restored }) => restored.members);
-  const holds = holdsOf(services, members, targets);
+  const restored = parts.map((part) => part.restored);
+  const holds = holdsOf(services, restored, targets);
   const stores = { [store]: storeOf(site, store) };
   const window = windowOf(site, request);
   const source = { store, set: manifest.set, targets };
@@ -45,7 +45,7 @@ export function resolveRestore({ site, digest }: LoadedSite, request: RestoreReq
       ...{ kind: 'replace', id: services.length === 0 ? '2' : '3', onFailure: 'fail', ...source },
       label: `replace the data of ${records.map(({ database }) => database).join(', ')}`,
       usedBy: services.map(({ service, hosts }) => ({ service, hosts })),
-      databases: parts.map(({ restored }) => restored),
+      databases: restored,
     },
   ];
   return {
@@ -101,13 +101,11 @@ function mongodbPart(
 ): Part {
   const { database, sets } = record;
   const [first] = sets;
-  if (record.topology === 'sharded' || engine.mongos !== undefined || first === undefined)
-    throw new PlanError(
-      `${database} is a sharded cluster: coldbackup restores files, standalone servers and replica sets so far. By hand: docs/restore-by-hand.md`,
-    );
-  assertSameMembers(database, Object.keys(engine.members), first);
+  if (first === undefined) throw new PlanError(`set ${request.manifest.set.id} has no copy of ${database}`);
+  assertSameKind(engine, record);
+  assertSameMembers(database, Object.keys(engine.members), sets);
   const targets = Object.entries(engine.members).map(([member, { host, data }]): RestoreTarget => {
-    const own = sets.find((set) => set.member === member) ?? first;
+    const own = sets.find((set) => set.member === member) ?? setOf(sets, member) ?? first;
     const artifact = artifactOf(request, ({ name }) => name === own.artifact, database);
     return { database, member, host, ...artifact, replaces: [data] };
   });
@@ -115,26 +113,107 @@ function mongodbPart(
     ...toPlanService(site, service),
     ...{ name, host },
   }));
-  return { targets, restored: { database, members, fingerprint: first.fingerprint } };
+  if (record.topology !== 'sharded')
+    return { targets, restored: { database, members, fingerprint: first.fingerprint } };
+  return {
+    targets,
+    restored: { database, members, fingerprint: null, cluster: clusterOf(site, engine, record) },
+  };
+}
+
+type MongodbRecord = Extract<DatabaseRecord, { engine: 'mongodb' }>;
+
+function assertSameKind({ mongos, routers }: MongodbEngine, { database, topology }: MongodbRecord): void {
+  if ((topology === 'sharded') !== (mongos !== undefined))
+    throw new PlanError(
+      `${database} is a ${topology === 'sharded' ? 'sharded cluster' : topology} in the set, and ${mongos === undefined ? 'has no mongos' : 'a sharded cluster'} in the site file: it cannot be restored there`,
+    );
+  if (mongos !== undefined && routers === undefined)
+    throw new PlanError(
+      `${database} is a sharded cluster, and the site file does not say which services its routers are: a mongos that goes on would write with what it knew before. Name every one: mongodb: { routers: [mongos] }`,
+    );
+}
+
+/** The site file has been checked to name mongos and its routers. */
+function clusterOf(
+  site: Site,
+  { mongos, routers = [] }: MongodbEngine,
+  { database, sets, shards, balancer }: MongodbRecord,
+): NonNullable<PlanRestored['cluster']> {
+  assertWhole(database, sets, shards ?? []);
+  return {
+    ...{ mongosHost: mongos?.host ?? '', shards: shards ?? [], balancer },
+    routers: routers.map((service) => toPlanService(site, service)),
+    sets: oneOfEach(sets).map((record) => ({
+      ...{ set: record.set, role: record.role === 'config' ? 'config' : 'shard' },
+      ...{ members: namesIn(record), fingerprint: record.fingerprint },
+    })),
+  };
+}
+
+/** config.shards, the shards' own identities and their replica sets say the same of each other, and each was copied. */
+function assertWhole(
+  database: string,
+  sets: readonly MongodbSetRecord[],
+  shards: readonly Readonly<Record<string, unknown>>[],
+): void {
+  const copied = sets.filter(({ role }) => role === 'shard');
+  const problems = [
+    ...(oneOfEach(sets).filter(({ role }) => role === 'config').length === 1 ? [] : ['its config servers']),
+    ...(shards.length > 0 ? [] : ['the list of its shards']),
+    ...shards.flatMap((shard) => {
+      const [set, hosts = ''] = String(shard['host']).split('/');
+      const record = copied.find((one) => one.set === set);
+      if (record === undefined) return [`shard ${String(shard['_id'])}`];
+      const unlike = [
+        ...(hosts.split(',').every((name) => namesIn(record).includes(name)) ? [] : ['its members']),
+        ...(record.shardIdentity?.['shardName'] === shard['_id'] ? [] : ['its name']),
+      ];
+      return unlike.map((what) => `shard ${String(shard['_id'])} as config.shards has it (${what})`);
+    }),
+  ];
+  if (problems.length > 0)
+    throw new PlanError(
+      `the set does not hold all of ${database}: ${problems.join(', ')} cannot be found in it`,
+    );
 }
 
 /** A member knows its set from its own data: with other members it would look for those of the set that was copied. */
 function assertSameMembers(
   database: string,
   named: readonly string[],
-  { role, member, replicaSetConfig }: MongodbSetRecord,
+  sets: readonly MongodbSetRecord[],
 ): void {
-  const config = (replicaSetConfig?.['members'] ?? []) as readonly Record<string, unknown>[];
-  if (role !== 'standalone' && config.some((one) => one['arbiterOnly'] === true))
+  if (sets.some((record) => membersIn(record).some((one) => one['arbiterOnly'] === true)))
     throw new PlanError(
       `${database} had an arbiter, which the site file does not name and a restore cannot stop: restore it by hand, docs/restore-by-hand.md`,
     );
-  const before = role === 'standalone' ? [member] : config.map((one) => String(one['host']));
-  const fits = role === 'standalone' ? named.length === 1 : sameNames(before, named);
-  if (fits) return;
-  throw new PlanError(
-    `${database} was a ${role} of ${before.join(', ')}, and the site file names ${named.join(', ')}: the data can be restored to the same members only`,
+  const isAlone = sets.some(({ role }) => role === 'standalone');
+  const before = [...new Set(sets.flatMap(namesIn))];
+  if (isAlone ? named.length === 1 : sameNames(before, named)) return;
+  const were = oneOfEach(sets).map(
+    (record) => `${record.set}, a ${record.role} of ${namesIn(record).join(', ')}`,
   );
+  throw new PlanError(
+    `${database} was ${were.join('; ')}; and the site file names ${named.join(', ')}: the data can be restored to the same members only`,
+  );
+}
+
+/** Of a set several members may have been copied. */
+function oneOfEach(sets: readonly MongodbSetRecord[]): readonly MongodbSetRecord[] {
+  return sets.filter(({ set }, index) => sets.findIndex((one) => one.set === set) === index);
+}
+
+function setOf(sets: readonly MongodbSetRecord[], member: string): MongodbSetRecord | undefined {
+  return sets.find((record) => namesIn(record).includes(member));
+}
+
+function namesIn(record: MongodbSetRecord): readonly string[] {
+  return record.role === 'standalone' ? [record.member] : membersIn(record).map((one) => String(one['host']));
+}
+
+function membersIn({ replicaSetConfig }: MongodbSetRecord): readonly Readonly<Record<string, unknown>>[] {
+  return (replicaSetConfig?.['members'] ?? []) as readonly Record<string, unknown>[];
 }
 
 function sameNames(one: readonly string[], other: readonly string[]): boolean {
@@ -166,12 +245,20 @@ function usedBy(site: Site, records: readonly DatabaseRecord[]): readonly string
 
 function holdsOf(
   services: readonly PlanService[],
-  members: PlanRestored['members'],
+  databases: readonly PlanRestored[],
   targets: readonly RestoreTarget[],
 ): Plan['holds'] {
+  const routers = databases.flatMap(({ cluster }) => cluster?.routers ?? []);
   const all: (readonly [string, string])[] = [
-    ...services.flatMap(({ service, hosts }) => hosts.map((host) => [host, `service/${service}`] as const)),
-    ...members.map(({ service, host }) => [host, `service/${service}`] as const),
+    ...[...services, ...routers].flatMap(({ service, hosts }) =>
+      hosts.map((host) => [host, `service/${service}`] as const),
+    ),
+    ...databases.flatMap(({ members }) =>
+      members.map(({ service, host }) => [host, `service/${service}`] as const),
+    ),
+    ...databases.flatMap(({ database, cluster }) =>
+      cluster === undefined ? [] : [[cluster.mongosHost, `settings/${database}`] as const],
+    ),
     ...targets.map(
       ({ host, database, member }) =>
         [host, `data/${database}${member === undefined ? '' : `/${member}`}`] as const,

@@ -47,6 +47,7 @@ export async function build(
     unit: places.unit,
     servicectl,
     countWorkflows: checkoutPath('demo/services/count-workflows'),
+    mongod: program('mongod'),
     portOf: vitam.portOf,
     memberOf: (name) => cluster.memberOf.get(name)?.name ?? name,
     clock,

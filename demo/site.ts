@@ -9,6 +9,8 @@ export interface Miniature {
   readonly unit: (host: string, service: string) => string;
   readonly servicectl: string;
   readonly countWorkflows: string;
+  /** How mongod is run. */
+  readonly mongod: readonly string[];
   /** Of a service's status page. */
   readonly portOf: (service: string) => number;
   /** As the cluster calls the member that the example calls `mongo-1:27018`. */
@@ -86,6 +88,7 @@ function replaceMembers(document: Document, here: Miniature): void {
   const path = ['databases', 'vitam-mongo', 'mongodb'];
   const mongos = [...path, 'mongos'];
   replacePath(document, [...mongos, 'uri', 'file'], text(document, [...mongos, 'host']), here);
+  document.setIn([...path, 'mongod'], node(document, here.mongod));
   const members = document.getIn([...path, 'members']);
   if (!isMap(members)) throw new Error('the example has no members');
   for (const pair of members.items) {

@@ -32,7 +32,8 @@ const archives: Readonly<Record<string, { readonly files: number; readonly sizeB
 
 /** Defines every service of the example that is not a server of the cluster; starts nothing. */
 export async function defineVitam(places: Places, site: Site, cluster: DemoCluster): Promise<Vitam> {
-  const servers = new Set(Object.values(mongodbOf(site).members).map(({ service }) => service));
+  const { members, routers = [] } = mongodbOf(site);
+  const servers = new Set([...Object.values(members).map(({ service }) => service), ...routers]);
   const services = Object.entries(site.services).filter(([name]) => !servers.has(name));
   const ports = new Map<string, number>();
   for (const [name] of services) ports.set(name, await freePort());

@@ -33,7 +33,16 @@ export type Change =
    * The data moved aside, and what was unpacked put in its place; undone by moving both back, unless it was committed:
    * then what is there stays, and so does what was moved aside.
    */
-  | ({ readonly kind: 'data-moved-aside' } & Restored);
+  | ({ readonly kind: 'data-moved-aside' } & Restored)
+  /**
+   * A sharded cluster is replaced by one whose balancer is off, as the night had stopped it. Nothing is altered by it;
+   * once what replaces is committed it is undone by putting the settings back that the night had found.
+   */
+  | {
+      readonly kind: 'balancer-replaced';
+      readonly database: string;
+      readonly settings: Readonly<Record<string, unknown>> | null;
+    };
 
 /** What is put where. */
 export interface Restored {
@@ -72,6 +81,8 @@ export type Found =
   | { readonly kind: 'balancer'; readonly settings: Readonly<Record<string, unknown>> | null }
   /** There was none: its name is of this journal alone. */
   | { readonly kind: 'snapshot' }
+  /** They go with the data that they are in. */
+  | { readonly kind: 'settings' }
   /** The inode of what lies at each path, by which it is known wherever it is moved; null: there is nothing. */
   | { readonly kind: 'data'; readonly inodes: Readonly<Record<string, string | null>> };
 

@@ -28,7 +28,7 @@ export interface Plan {
   readonly steps: readonly PlanStep[];
   /** Every host that takes part, in name order. */
   readonly hosts: readonly HostName[];
-  /** What the plan can change, per host: `service/<name>`, `balancer/<database>`, `snapshot/<database>/<member>`, `data/<database>[/<member>]`. */
+  /** What the plan can change, per host: `service/<name>`, `balancer/<database>`, `snapshot/<database>/<member>`, `data/<database>[/<member>]`, `settings/<database>`. */
   readonly holds: Readonly<Record<HostName, readonly string[]>>;
   /** Of every service that is held: how long its stop and its start may take. */
   readonly timing: Readonly<
@@ -133,6 +133,26 @@ export interface PlanRestored {
   readonly members: readonly (PlanService & { readonly name: string; readonly host: HostName })[];
   /** Of the set, as its manifest has it. null: nobody could be asked at the backup, or a tree of files. */
   readonly fingerprint: Readonly<Record<string, unknown>> | null;
+  /** Absent: no sharded cluster. */
+  readonly cluster?: PlanCluster;
+}
+
+/** Of a sharded cluster that is restored: as the manifest has it, and how it is stopped and started. */
+export interface PlanCluster {
+  /** Who reaches mongos, and puts the balancer's settings back. */
+  readonly mongosHost: HostName;
+  /** Every mongos: stopped before all members, started after them. */
+  readonly routers: readonly PlanService[];
+  readonly sets: readonly {
+    readonly set: string;
+    readonly role: 'shard' | 'config';
+    readonly members: readonly string[];
+    readonly fingerprint: PlanRestored['fingerprint'];
+  }[];
+  /** config.shards. */
+  readonly shards: readonly Readonly<Record<string, unknown>>[];
+  /** The settings documents of the balancer as the night had found them, by their id; null: there was none. */
+  readonly balancer: Readonly<Record<string, unknown>> | null;
 }
 
 export type PlanDatabase = PlanMongodb | PlanFiles;
@@ -172,6 +192,11 @@ export function backupsOf(steps: readonly PlanStep[]): readonly PlanBackup[] {
 /** What is restored, in whatever branch. */
 export function restoredBy(steps: readonly PlanStep[]): readonly PlanUnpack[] {
   return steps.flatMap((step) => (step.kind === 'unpack' ? [step] : []));
+}
+
+/** What is replaced, in whatever branch. */
+export function replacedBy(steps: readonly PlanStep[]): readonly PlanReplace[] {
+  return steps.flatMap((step) => (step.kind === 'replace' ? [step] : []));
 }
 
 /** Each step that writes to it goes on without it, while there is another store. */

@@ -125,6 +125,8 @@ export interface MongodbEngine {
   readonly copyBy?: CopyWay | 'auto';
   /** Absent for a replica set or a standalone server. */
   readonly mongos?: { readonly host: HostName; readonly uri: SecretRef };
+  /** Every mongos of the cluster, as services: a restore stops them. Absent: not known, and nothing is restored. */
+  readonly routers?: readonly string[];
   /** Keyed as the cluster calls the member: `host:port`. */
   readonly members: Readonly<Record<string, MongodbMember>>;
   readonly allow: readonly 'set-down'[];

@@ -83,6 +83,8 @@ export function nameOf(change: Change): string {
       return `copy ${change.member} on its host (${change.by})`;
     case 'set-unpacked':
       return `unpack ${change.artifact} for ${change.member ?? change.database}`;
+    case 'balancer-replaced':
+      return `settle the balancer of ${change.database}`;
     case 'data-moved-aside':
       return `replace the data of ${change.member ?? change.database}`;
   }

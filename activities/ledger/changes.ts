@@ -18,8 +18,8 @@ interface Options {
 export type Resolved = Pick<EntryState, 'service' | 'place' | 'restore'>;
 
 /**
- * `service/<name>`, `balancer/<database>`, `snapshot/<database>/<member>`, `data/<database>[/<member>]`: what a claim
- * holds, and what a change alters.
+ * `service/<name>`, `balancer/<database>`, `snapshot/<database>/<member>`, `data/<database>[/<member>]`,
+ * `settings/<database>`: what a claim holds, and what a change alters.
  */
 export function resourceOf(change: Change): string {
   switch (change.kind) {
@@ -32,6 +32,8 @@ export function resourceOf(change: Change): string {
     case 'set-unpacked':
     case 'data-moved-aside':
       return dataResource(change);
+    case 'balancer-replaced':
+      return `settings/${change.database}`;
   }
 }
 
@@ -49,6 +51,7 @@ export function resolve(
         throw refuse('UnknownName', `${change.member} of ${change.database} is not on ${host}`);
       return { ...nothing, place: copyPlace(site, change, `${of.claim.journal} ${of.id}`) };
     case 'balancer-stopped':
+    case 'balancer-replaced':
       return nothing;
     case 'set-unpacked':
     case 'data-moved-aside':
@@ -65,6 +68,7 @@ export async function observe(world: World, site: Site, resource: string): Promi
   const [kind = ''] = resource.split('/');
   const name = resource.slice(kind.length + 1);
   if (kind === 'snapshot') return { kind: 'snapshot' };
+  if (kind === 'settings') return { kind: 'settings' };
   if (kind === 'balancer') return world.balancer.observe(name);
   if (kind === 'data') {
     const [database = '', ...member] = name.split('/');
@@ -90,6 +94,8 @@ export async function act(
   switch (change.kind) {
     case 'balancer-stopped':
       await world.balancer.stop(change.database, options);
+      return {};
+    case 'balancer-replaced':
       return {};
     case 'snapshot-made':
       await world.snapshot.make(change, known(place), options);
@@ -124,6 +130,12 @@ export async function undo(world: World, entry: EntryState, options: Options): P
       return 'removed';
     case 'data-moved-aside':
       return undoMove(world, entry);
+    case 'balancer-replaced': {
+      if (entry.committedAt === null) return 'the balancer is that of the data as it was found';
+      const { database, settings } = change;
+      await world.balancer.restore(database, { kind: 'balancer', settings }, options);
+      return 'balancer settings as the night of the set had found them';
+    }
     case 'service-stopped':
       return startAgain(world, change.service, entry, options);
   }

@@ -1,7 +1,7 @@
 import type { Site } from '../../model/site.ts';
 import { observeBalancer, restoreBalancer, stopBalancer } from '../mongodb/balancer.ts';
 import { checkGuard } from '../mongodb/guard.ts';
-import { waitUntilMemberReady } from '../mongodb/readiness.ts';
+import { waitUntilMemberReady, waitUntilRouterReady } from '../mongodb/readiness.ts';
 import { removeCopy } from '../copies/remove.ts';
 import { snapshotMember } from '../copies/snapshot.ts';
 import { dataRoots } from '../restore/place.ts';
@@ -52,6 +52,10 @@ export function createHostWorld(site: Site, host: HostName): World {
         await whileUp(driver, signal, (up) =>
           waitUntilMemberReady(site, database, member, { withinMs: service.readyWithinMs, signal: up }),
         );
+      for (const database of routedBy(site, host, name))
+        await whileUp(driver, signal, (up) =>
+          waitUntilRouterReady(site, database, { withinMs: service.readyWithinMs, signal: up }),
+        );
     },
     instanceOf: async (service) => (await createDriver(service).observe()).instance,
     guard: (guard, options) => checkGuard(site, guard, options),
@@ -74,6 +78,15 @@ export function createHostWorld(site: Site, host: HostName): World {
       aside: existing,
     },
   };
+}
+
+/** The router that is asked here is ready when it routes. */
+function routedBy(site: Site, host: HostName, service: string): readonly string[] {
+  return Object.entries(site.databases).flatMap(([database, { engine }]) =>
+    engine.kind === 'mongodb' && engine.mongos?.host === host && engine.routers?.includes(service) === true
+      ? [database]
+      : [],
+  );
 }
 
 /** A service that is a database's member is ready when the database says so. */

@@ -40,6 +40,11 @@ export interface LedgerDeps {
   readonly now?: () => number;
 }
 
+/** What a commit makes stay. */
+function isKept({ kind }: Change): boolean {
+  return kind === 'data-moved-aside' || kind === 'balancer-replaced';
+}
+
 /** The journal's side of the protocol: what a run, the watchdog, `recover` and the agent itself may ask of a host. */
 export function createLedger(deps: LedgerDeps): LedgerActivities {
   const { host, site, journal, jobs, world } = deps;
@@ -221,7 +226,7 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
   async function commit({ ref, scope }: { ref: Ref; scope: string }): Promise<void> {
     fence(ref);
     const moved = openEntries(journal.state()).filter(
-      ({ change, position }) => change.kind === 'data-moved-aside' && inScope(position, scope),
+      ({ change, position }) => isKept(change) && inScope(position, scope),
     );
     const ids = moved.filter(({ committedAt }) => committedAt === null).map(({ id }) => id);
     if (ids.length === 0) return;

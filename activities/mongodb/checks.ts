@@ -96,18 +96,23 @@ async function otherRouters(mongos: MongoClient): Promise<Row> {
   const { host: self } = await mongos
     .db('admin')
     .command({ serverStatus: 1, repl: 0, metrics: 0, wiredTiger: 0 });
-  const alive = await mongos
-    .db('config')
-    .collection<Document & { _id: string }>('mongos')
-    .find({ ping: { $gt: new Date(Date.now() - routerAliveMs) } })
-    .toArray();
-  const others = alive.map((router) => router._id).filter((id) => id !== self);
+  const others = (await routersAlive(mongos)).filter((id) => id !== self);
   return others.length === 0
     ? go(`no other router: only ${String(self)} is alive`)
     : warning(
         `routers that the site file does not name are alive: ${others.join(', ')}`,
         'writers behind them must be among used-by, or stop them: a write after the marker makes the set invalid',
       );
+}
+
+/** Every mongos that has pinged lately, as it calls itself. */
+export async function routersAlive(mongos: MongoClient): Promise<readonly string[]> {
+  const alive = await mongos
+    .db('config')
+    .collection<Document & { _id: string }>('mongos')
+    .find({ ping: { $gt: new Date(Date.now() - routerAliveMs) } })
+    .toArray();
+  return alive.map((router) => router._id);
 }
 
 async function checkMember(

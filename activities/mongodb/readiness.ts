@@ -2,7 +2,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { MongoClient } from 'mongodb';
 import type { Optime } from '../../model/ledger.ts';
 import type { Site } from '../../model/site.ts';
-import { withMember } from './connect.ts';
+import { withMember, withMongos } from './connect.ts';
 import { refusal, trouble } from './errors.ts';
 import { readStatus, type MemberStatus } from './member-status.ts';
 import { compareOptimes, optimeText, reached } from './optime.ts';
@@ -51,6 +51,36 @@ export async function waitUntilMemberReady(
   );
   if ('still' in end)
     throw trouble(`${what} was started and was not ready within ${withinMs} ms: ${end.still}`);
+}
+
+/** Waits until mongos routes: it has found its config servers, and they have a primary. */
+export async function waitUntilRouterReady(
+  site: Site,
+  database: string,
+  { withinMs, signal }: { readonly withinMs: number; readonly signal?: AbortSignal | undefined },
+): Promise<void> {
+  const end = await poll(
+    async () => {
+      try {
+        return await withMongos(
+          site,
+          database,
+          async (mongos): Promise<Answer<true>> => {
+            const shards = mongos.db('config').collection('shards');
+            const found = await shards.findOne({}, { readConcern: { level: 'majority' }, maxTimeMS: 10_000 });
+            return found === null ? { still: 'it knows no shard' } : { value: true };
+          },
+          { signal, reachWithinMs: 2_000 },
+        );
+      } catch (error) {
+        if (signal?.aborted) throw error;
+        return { still: error instanceof Error ? error.message : String(error) };
+      }
+    },
+    { untilMs: Date.now() + withinMs, signal },
+  );
+  if ('still' in end)
+    throw trouble(`${database} mongos was started and was not ready within ${withinMs} ms: ${end.still}`);
 }
 
 async function ping(client: MongoClient): Promise<Answer<true>> {

@@ -1,5 +1,5 @@
 import type { HostReport, PreflightActivities, PreflightInput } from '../../model/activities.ts';
-import { backupsOf, copyingHosts, restoredBy, type Plan } from '../../model/plan.ts';
+import { backupsOf, copyingHosts, replacedBy, restoredBy, type Plan } from '../../model/plan.ts';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { chooseCopy, type Choice } from '../copies/choose.ts';
@@ -9,6 +9,7 @@ import { openEntries } from '../ledger/records.ts';
 import { checkMongodb } from '../mongodb/checks.ts';
 import { createDriver } from '../services/drivers.ts';
 import { checkRestore } from '../restore/checks.ts';
+import { checkCluster } from '../restore/cluster-checks.ts';
 import { checkStore } from '../stores/checks.ts';
 import { runCommand } from '../system/command.ts';
 import { createObserveActivity } from './observe.ts';
@@ -86,6 +87,13 @@ async function checkPlan(
     ...restoredBy(plan.steps).map((step) =>
       guarded(host, 'restore', () => checkRestore(site, host, step, deps.signal())),
     ),
+    ...replacedBy(plan.steps)
+      .flatMap((step) => step.databases)
+      .map((restored) =>
+        guarded(host, `restore ${restored.database}`, () =>
+          checkCluster(site, host, restored, deps.signal()),
+        ),
+      ),
   ]);
   return { checks: groups.flat(), copyBy };
 }

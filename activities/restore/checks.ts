@@ -170,6 +170,9 @@ async function memberRows(
     ...(setNameOf(now) === setNameOf(record)
       ? []
       : [`it is ${setNameOf(now)}, and the set was written by ${setNameOf(record)}`]),
+    ...(shardOf(now) === shardOf(record)
+      ? []
+      : [`it is ${shardOf(now)} of its cluster, and the set was written by ${shardOf(record)}`]),
   ];
   if (problems.length > 0) return problems.map((problem) => row('no-go', problem));
   return [
@@ -215,12 +218,18 @@ function setNameOf({ replicaSetConfig }: Pick<MongodbSetRecord, 'replicaSetConfi
   return typeof name === 'string' ? `a member of replica set ${name}` : 'a standalone server';
 }
 
-/** Options that say how files are laid out: a mongod with others refuses to open them. */
+function shardOf({ shardIdentity }: Pick<MongodbSetRecord, 'shardIdentity'>): string {
+  const name = shardIdentity?.['shardName'];
+  return typeof name === 'string' ? `shard ${name}` : 'no shard';
+}
+
+/** Options that say how files are laid out, and what they are of: a mongod with others refuses to open them. */
 const layout = [
   ['storage', 'engine'],
   ['storage', 'directoryPerDB'],
   ['storage', 'wiredTiger', 'engineConfig', 'directoryForIndexes'],
   ['security', 'enableEncryption'],
+  ['sharding', 'clusterRole'],
 ] as const;
 
 function differences(

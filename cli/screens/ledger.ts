@@ -14,6 +14,7 @@ export function changeName({ change }: Pick<Entry, 'change'>): string {
     case 'service-stopped':
       return `service ${change.service}`;
     case 'balancer-stopped':
+    case 'balancer-replaced':
       return `balancer of ${change.database}`;
     case 'snapshot-made':
       return `copy of ${change.member}`;
@@ -47,10 +48,12 @@ const words: Readonly<Record<Entry['change']['kind'], readonly [string, string]>
   'snapshot-made': ['being made', 'made'],
   'set-unpacked': ['being unpacked', 'unpacked'],
   'data-moved-aside': ['being replaced', 'replaced'],
+  'balancer-replaced': ['off in the set', 'off in the set'],
 };
 
 function foundWords({ change, found }: Entry): string {
   if (change.kind === 'set-unpacked') return 'will be removed';
+  if (found.kind === 'settings') return 'will be as the set says, once the restore is done';
   if (found.kind === 'data') return 'will be put back as found, unless the restore is done';
   if (found.kind === 'balancer') return 'will be put back as found';
   if (found.kind === 'snapshot') return 'will be removed';

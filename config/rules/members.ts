@@ -10,7 +10,9 @@ export function memberRules(site: Site): readonly Finding[] {
   return Object.entries(site.databases).flatMap(([database, { usedBy, engine }]) => {
     if (engine.kind !== 'mongodb') return [];
     const own = new Set(Object.values(engine.members).map(({ service }) => service));
+    const routers = engine.routers ?? [];
     return [
+      ...routersOf(site, database, engine, own),
       ...Object.entries(engine.members).flatMap(([member, { host, service, copies }]) => {
         const at: Path = ['databases', database, 'mongodb', 'members', member];
         const path = [...at, 'service'];
@@ -21,7 +23,7 @@ export function memberRules(site: Site): readonly Finding[] {
         ];
       }),
       ...usedBy.flatMap((service, index) =>
-        own.has(service)
+        own.has(service) || routers.includes(service)
           ? [
               {
                 path: ['databases', database, 'used-by', index],
@@ -32,6 +34,36 @@ export function memberRules(site: Site): readonly Finding[] {
       ),
     ];
   });
+}
+
+/** The agent that talks to mongos starts one itself: it must be there when the balancer is put back. */
+function routersOf(
+  site: Site,
+  database: string,
+  { mongos, routers }: MongodbEngine,
+  members: ReadonlySet<string>,
+): readonly Finding[] {
+  if (routers === undefined) return [];
+  const path: Path = ['databases', database, 'mongodb', 'routers'];
+  if (mongos === undefined)
+    return [{ path, message: `only a sharded cluster has routers, and ${database} names no mongos` }];
+  const there = routers.some((service) => site.services[service]?.hosts.includes(mongos.host) === true);
+  return [
+    ...routers.flatMap((service, index) =>
+      members.has(service)
+        ? [{ path: [...path, index], message: `"${service}" is a member of ${database}, and no router` }]
+        : [],
+    ),
+    ...(there
+      ? []
+      : [
+          {
+            path,
+            message: `none of them runs on ${mongos.host}, where mongos is asked`,
+            hint: 'name every mongos of the cluster, that one too',
+          },
+        ]),
+  ];
 }
 
 function elsewhere(site: Site, host: string, service: string, path: Path): readonly Finding[] {

@@ -1,6 +1,12 @@
 import { appendFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MongoClient, MongoServerError, type Collection, type Document } from 'mongodb';
+import {
+  MongoClient,
+  MongoServerError,
+  MongoServerSelectionError,
+  type Collection,
+  type Document,
+} from 'mongodb';
 import type { DocumentSettings } from './settings.ts';
 
 /** Inserts documents one after the other, and writes down each that a majority has. */
@@ -17,20 +23,26 @@ const giveUpMs = 30_000;
 /**
  * @param label begins each _id: the service and its start.
  * @param file gets the _id of every acknowledged document, a line each.
+ * @param stopping a write that no server has taken yet is given up then; any other is finished.
  */
 export function createDocumentWriter(
   { uri, database, collection }: DocumentSettings,
   label: string,
   file: string,
+  stopping: AbortSignal,
 ): DocumentWriter {
-  const client = new MongoClient(uri, { appName: label, maxPoolSize: 1, w: 'majority' });
+  const client = new MongoClient(uri, {
+    ...{ appName: label, maxPoolSize: 1, w: 'majority', serverSelectionTimeoutMS: 5_000 },
+  });
   const documents = client.db(database).collection<Stored>(collection);
   let last: Promise<void> = Promise.resolve();
   let count = 0;
   const insert = (fields: Document): Promise<void> => {
     const _id = `${label}-${String((count += 1)).padStart(5, '0')}`;
-    last = last.then(() => untilAcknowledged(documents, { ...fields, _id, at: new Date() }));
-    return (last = last.then(() => appendFileSync(file, `${_id}\n`)));
+    const write = () => untilAcknowledged(documents, { ...fields, _id, at: new Date() }, stopping);
+    return (last = last.then(write).then((isThere) => {
+      if (isThere) appendFileSync(file, `${_id}\n`);
+    }));
   };
   return {
     insert,
@@ -41,16 +53,25 @@ export function createDocumentWriter(
   };
 }
 
-/** A write whose outcome is not known is asked for again under the same _id: it is there once, and it is known. */
-async function untilAcknowledged(documents: Collection<Stored>, document: Stored): Promise<void> {
-  const giveUpAt = Date.now() + giveUpMs;
+/**
+ * A write whose outcome is not known is asked for again under the same _id: it is there once, and it is known. As long as
+ * no server is found at all, it waits for one.
+ */
+async function untilAcknowledged(
+  documents: Collection<Stored>,
+  document: Stored,
+  stopping: AbortSignal,
+): Promise<boolean> {
+  let giveUpAt: number | null = null;
   for (;;) {
     try {
       await documents.insertOne(document);
-      return;
+      return true;
     } catch (error) {
-      if (error instanceof MongoServerError && error.code === duplicateKey) return;
-      if (Date.now() > giveUpAt) throw error;
+      if (error instanceof MongoServerError && error.code === duplicateKey) return true;
+      if (!(error instanceof MongoServerSelectionError)) giveUpAt ??= Date.now() + giveUpMs;
+      else if (giveUpAt === null && stopping.aborted) return false;
+      if (giveUpAt !== null && Date.now() > giveUpAt) throw error;
       console.log(`${document._id} is tried again: ${String(error)}`);
       await sleep(100);
     }

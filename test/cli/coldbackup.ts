@@ -16,12 +16,12 @@ export interface Said {
 export type Coldbackup = (...args: string[]) => Promise<Said>;
 
 /** The command as a user runs it, off a terminal; `signal` ends what still runs: `run --wait` outlives its server. */
-export function coldbackupAt(address?: string, signal?: AbortSignal): Coldbackup {
+export function coldbackupAt(address?: string, signal?: AbortSignal, timeoutMs = 110_000): Coldbackup {
   return async (...args) => {
     const { exitCode, stdout, stderr } = await runCommand([...main, ...args], {
       env: address === undefined ? {} : { TEMPORAL_ADDRESS: address },
       acceptExit: Array.from({ length: 256 }, (_, code) => code),
-      timeoutMs: 110_000,
+      timeoutMs,
       ...(signal && { signal }),
     });
     return { code: exitCode, stdout, stderr };

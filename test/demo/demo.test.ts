@@ -28,7 +28,7 @@ describe('npm run demo', () => {
       expect(proofOf(run)).toEqual([
         '✓ 12 Vitam services run, each was started once',
         '✓ 3 servers run that were copied, each was started once',
-        '✓ 6 other servers run, and were never stopped',
+        '✓ 7 other servers run, and were never stopped',
         '✓ a chunk can be moved to the other shard',
         '✓ access-external was found stopped, and is stopped',
         '✓ coldbackup sets verify: every digest is right',

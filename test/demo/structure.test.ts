@@ -14,6 +14,7 @@ const here: Miniature = {
   unit: (host, service) => `/demo/hosts/${host}/services/${service}`,
   servicectl: '/checkout/demo/services/servicectl',
   countWorkflows: '/checkout/demo/services/count-workflows',
+  mongod: ['/programs/mongod'],
   portOf: () => 20_001,
   memberOf: (name) => {
     if (!seen.includes(name)) seen.push(name);
@@ -57,6 +58,7 @@ function parsed(text: string) {
 }
 
 const drivers = ['systemd', 'command'];
+const programs = ['mongod'];
 const paths = ['data', 'file', 'roots', 'directory'];
 const addresses = ['http', 'tcp'];
 
@@ -68,6 +70,7 @@ function masked(value: unknown, under = ''): unknown {
     Object.entries(value).map(([key, inner]: [string, unknown], index) => {
       if (under === 'members') return [index, masked(inner)];
       if (drivers.includes(key)) return ['driver', true];
+      if (programs.includes(key)) return [key, 'a program'];
       if (paths.includes(key)) return [key, 'a path'];
       if (addresses.includes(key)) return [key, 'an address'];
       if (['start', 'restart', 'up-by'].includes(key)) return [key, maskedTimes({ [key]: inner })];

@@ -129,7 +129,7 @@ export function openTestHost(folder = mkdtempSync(join(tmpdir(), 'coldbackup-led
       balancer: {
         observe: async () => ({ kind: 'balancer', settings: null }),
         stop: async () => undefined,
-        restore: async () => undefined,
+        restore: async (of, { settings }) => void asked.push(`balancer of ${of} ${JSON.stringify(settings)}`),
       },
       snapshot: {
         make: async (_change, place, hooks) => {

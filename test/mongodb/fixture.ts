@@ -28,7 +28,10 @@ export function startTestSet(
 }
 
 export function startTestCluster(
-  options: Pick<shardedCluster.ShardedClusterOptions, 'shards' | 'membersPerShard' | 'configMembers'>,
+  options: Pick<
+    shardedCluster.ShardedClusterOptions,
+    'shards' | 'membersPerShard' | 'configMembers' | 'servers'
+  >,
 ): Promise<shardedCluster.ShardedCluster & Running> {
   return shardedCluster.startShardedCluster({
     auth: true,

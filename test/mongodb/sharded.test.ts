@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,10 +11,15 @@ import { checkGuard } from '../../activities/mongodb/guard.ts';
 import { fingerprintOf } from '../../activities/mongodb/fingerprint.ts';
 import { openCopy } from '../../activities/mongodb/open-copy.ts';
 import { waitUntilMemberReady } from '../../activities/mongodb/readiness.ts';
+import { createUnitServers } from '../../demo/cluster.ts';
+import { isRunning } from '../../demo/services/supervised.ts';
+import type { Report } from '../../model/progress.ts';
 import type { Site } from '../../model/site.ts';
+import { coldbackupAt, startAll, type Coldbackup } from '../cli/coldbackup.ts';
 import type { Member, Running, ShardedCluster } from '../support/mongodb.ts';
 import { freePort } from '../support/ports.ts';
-import { waitFor } from '../support/processes.ts';
+import { createCleanup, waitFor } from '../support/processes.ts';
+import { holdAlive, writeClusterSite, type ClusterSite } from './cluster-site.ts';
 import {
   as,
   createBackupUser,
@@ -30,11 +36,16 @@ import {
 let cluster: ShardedCluster & Running;
 let folder: string;
 let site: Site;
+/** Of the service manager that the servers run under. */
+let alive: string;
 const documents = 200;
+const cleanup = createCleanup();
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'coldbackup-test-'));
-  cluster = await startTestCluster({ shards: 2, membersPerShard: 1, configMembers: 1 });
+  alive = await holdAlive(cleanup);
+  const servers = createUnitServers(alive);
+  cluster = await startTestCluster({ shards: 2, membersPerShard: 1, configMembers: 1, servers });
   site = await siteOf(folder, { members: cluster.members, mongos: cluster.mongos, allow: ['set-down'] });
   await createBackupUser(cluster.uri, ['coldbackupMember', 'coldbackupRouter'], { members: 1 });
   for (const shard of cluster.shards) await createBackupUser(shard.uri, ['coldbackupMember'], { members: 1 });
@@ -46,6 +57,7 @@ beforeAll(async () => {
 }, 180_000);
 
 afterAll(async () => {
+  await cleanup.run();
   await cluster.stop();
   await rm(folder, { recursive: true, force: true });
 });
@@ -368,6 +380,125 @@ describe('at rest', () => {
     await cluster.startMember(member);
     await waitUntilMemberReady(site, database, member.name, { withinMs: 60_000 });
   });
+});
+
+describe('coldbackup restore of the whole set', () => {
+  let here: ClusterSite;
+  let coldbackup: Coldbackup;
+  let set: string;
+  let before: Held;
+  let settingsBefore: readonly string[];
+
+  beforeAll(async () => {
+    here = await writeClusterSite(cleanup, cluster, { database, alive });
+    writeFileSync(join(here.tree, 'kept.conf'), 'as it was\n');
+    await as(cluster.uri, (_, client) => client.db('vitam').createCollection('alone'));
+    await changeSettings((all) =>
+      all.replaceOne(
+        { _id: 'balancer' },
+        { mode: 'full', stopped: false, note: Long.fromNumber(7) },
+        { upsert: true },
+      ),
+    );
+    const { server } = await startAll(cleanup, here);
+    coldbackup = coldbackupAt(server.address, undefined, 280_000);
+    [before, settingsBefore] = [await held(), await rawSettings()];
+    const { code, stdout } = await coldbackup('run', 'cluster', 'nightly', '--wait', '--json');
+    const report = JSON.parse(stdout) as Report;
+    expect([code, report.outcome, report.reason]).toEqual([0, 'complete', null]);
+    set = report.sets[0]?.set.id ?? '';
+
+    writeFileSync(join(here.tree, 'kept.conf'), 'changed\n');
+    await as(cluster.uri, async (admin, client) => {
+      const docs = client.db('vitam').collection<{ _id: number; late?: boolean }>('docs');
+      await docs.deleteMany({ _id: { $lt: 50 } });
+      await docs.insertMany(Array.from({ length: 30 }, (_, n) => ({ _id: 1_000 + n, late: true })));
+      const chunk = await client.db('config').collection('chunks').findOne({ shard: 'shard1' });
+      const bounds = [chunk?.['min'], chunk?.['max']];
+      await admin.command({ moveChunk: 'vitam.docs', bounds, to: 'shard2', _waitForDelete: true });
+      await admin.command({ balancerStop: 1 });
+    });
+    expect(await held()).not.toEqual(before);
+  }, 300_000);
+
+  test('is refused where the set has other shards, and nothing is changed', async () => {
+    const file = join(here.store, 'cluster', 'nightly', set, 'manifest.json');
+    const text = readFileSync(file, 'utf8');
+    writeFileSync(file, text.replaceAll('"shard2"', '"shard9"').replaceAll('"shard2/', '"shard9/'));
+    const said = await coldbackup('restore', 'cluster', set, '--plan');
+    writeFileSync(file, text);
+    expect(said.stdout).toContain('shard shard9');
+    expect(said.stdout).toContain('of the set is missing');
+    expect(said.code).toBe(3);
+  });
+
+  test('puts documents, chunks, settings and files as they were, on a healthy cluster, by one command', async () => {
+    const wanted = ['restore', 'cluster', set, '--yes', '--why', 'a test', '--wait', '--json'];
+    const { code, stdout, stderr } = await coldbackup(...wanted);
+    expect([code, stderr]).toEqual([0, expect.any(String)]);
+    const report = JSON.parse(stdout) as Report;
+    expect([report.outcome, report.reason]).toEqual(['complete', null]);
+    expect(report.restore).toMatchObject({ committed: true });
+    expect(report.restore?.compared[0]).toEqual({
+      database,
+      text: 'mongos: routes to shard1, shard2, as in the set',
+    });
+    expect(await held()).toEqual(before);
+    expect(await rawSettings()).toEqual(settingsBefore);
+    expect(await status()).toMatchObject({ mode: 'full' });
+    await cluster.untilHealthy();
+    expect(readFileSync(join(here.tree, 'kept.conf'), 'utf8')).toBe('as it was\n');
+    expect(isRunning(here.app)).toBe(true);
+    const down = new Map(report.services.map(({ service, downMs }) => [service, downMs]));
+    const [config, shard] = [cluster.config, cluster.shards[0]].map(
+      (one) => down.get(`mongod-${one?.members[0]?.port ?? 0}`) ?? 0,
+    );
+    // Config servers first, then shards, then routers, then who uses them.
+    expect(config).toBeLessThan(shard ?? 0);
+    expect(shard).toBeLessThan(down.get('mongos') ?? 0);
+    expect(down.get('mongos')).toBeLessThan(down.get('app') ?? 0);
+  }, 300_000);
+
+  test('a cluster that was restored takes writes, and moves chunks', async () => {
+    await as(cluster.uri, async (admin, client) => {
+      const docs = client.db('vitam').collection<{ _id: number }>('docs');
+      const later = Array.from({ length: 20 }, (_, n) => ({ _id: 2_000 + n }));
+      await docs.insertMany(later, { writeConcern: { w: 'majority' } });
+      const chunk = await client.db('config').collection('chunks').findOne({ shard: 'shard1' });
+      const bounds = [chunk?.['min'], chunk?.['max']];
+      await admin.command({ moveChunk: 'vitam.docs', bounds, to: 'shard2', _waitForDelete: true });
+      expect(await docs.countDocuments()).toBe(documents + later.length);
+    });
+  });
+
+  interface Held {
+    readonly documents: Readonly<Record<string, readonly unknown[]>>;
+    readonly chunks: readonly string[];
+    readonly users: readonly unknown[];
+  }
+
+  /** What each shard has itself, and where the config servers say that it is. */
+  async function held(): Promise<Held> {
+    const perShard = await Promise.all(
+      cluster.shards.map(async ({ name, members }) => {
+        const all = await as(members[0]?.uri ?? '', (_, client) =>
+          client.db('vitam').collection('docs').find().sort({ _id: 1 }).toArray(),
+        );
+        return [name, all] as const;
+      }),
+    );
+    const { chunks, users } = await as(cluster.uri, async (admin, client) => ({
+      chunks: await client.db('config').collection('chunks').find().sort({ uuid: 1, min: 1 }).toArray(),
+      users: ((await admin.command({ usersInfo: 1 }))['users'] as Document[]).map(
+        ({ user }) => user as string,
+      ),
+    }));
+    return {
+      documents: Object.fromEntries(perShard),
+      chunks: chunks.map(({ uuid, shard, min }) => `${String(uuid)} ${JSON.stringify(min)} ${String(shard)}`),
+      users: users.sort(),
+    };
+  }
 });
 
 function ask(of: Site = site) {

@@ -84,6 +84,20 @@ describe('a restore in the journal of its host', () => {
     expect(host.asked.at(-1)).toBe('move back /data/db 1');
   });
 
+  test('of a cluster has the balancer of the set once it is committed, and before that the one that it had', async () => {
+    const settings = { balancer: { _id: 'balancer', stopped: false } };
+    const replaced: Change = { kind: 'balancer-replaced', database: 'db', settings };
+    for (const commits of [false, true]) {
+      const ref = await host.claim({ holds: ['settings/db'], again: true });
+      await host.ledger.applyChange(host.change(ref, '3/0/db@one', { change: replaced, position: '3/0/db' }));
+      if (commits) await host.ledger.commit({ ref, scope: '3' });
+      const { did } = await host.ledger.undoChange({ ref, id: '3/0/db@one' });
+      expect(did).toContain(commits ? 'as the night of the set' : 'of the data as it was found');
+      await host.ledger.release({ ref });
+    }
+    expect(host.asked).toEqual([`balancer of db ${JSON.stringify(settings)}`]);
+  });
+
   test('is one at a time: another set is not unpacked over one that a lost run has left', async () => {
     const ref = await claim();
     await host.ledger.applyChange(unpack(ref));

@@ -71,7 +71,11 @@ describe('the plan of a restore', () => {
       () => ({ ...request(), database: 'order' }),
       'did you mean "orders"',
     ],
-    ['a sharded cluster', () => request([member], 'sharded'), 'is a sharded cluster'],
+    [
+      'a sharded cluster where the site file has none',
+      () => request([member], 'sharded'),
+      'is a sharded cluster in the set, and has no mongos in the site file',
+    ],
     [
       'a set of other members',
       () => request([{ ...member, replicaSetConfig: { members: [{ host: 'one:27017' }] } }]),
@@ -93,8 +97,85 @@ describe('the plan of a restore', () => {
   });
 });
 
-function loaded(): LoadedSite {
-  const parsed = parseSite(site, 'shop.yaml');
+describe('the plan of a restore of a sharded cluster', () => {
+  const cluster = site
+    .replace(
+      '  one: {',
+      '  three: { host: db-1, systemd: three.service }\n  router: { hosts: [app-1, db-1], systemd: mongos.service }\n  one: {',
+    )
+    .replace(
+      '      members:',
+      '      mongos: { host: app-1, uri: { file: /etc/mongos } }\n      routers: [router]\n      members:\n        "three:27019": { host: db-1, service: three, data: /data/three, uri: { file: /etc/three } }',
+    );
+  const shard = (name: string, host: string): MongodbSetRecord => ({
+    ...{ ...member, set: name, role: 'shard', member: host, artifact: `orders/${name}.tar.zst` },
+    replicaSetConfig: { _id: name, members: [{ host }] },
+    shardIdentity: { shardName: name },
+  });
+  const sets: readonly MongodbSetRecord[] = [
+    shard('shard1', 'one:27017'),
+    shard('shard2', 'two:27017'),
+    { ...shard('config', 'three:27019'), role: 'config', shardIdentity: null },
+  ];
+  const shards = [
+    { _id: 'shard1', host: 'shard1/one:27017' },
+    { _id: 'shard2', host: 'shard2/two:27017' },
+  ];
+
+  test('gives every member the copy of its set, and holds routers and the settings of the balancer too', () => {
+    const plan = resolveRestore(loaded(cluster), of());
+    const [unpack] = plan.steps;
+    expect(unpack?.kind === 'unpack' && unpack.targets.map((one) => [one.member, one.artifact])).toEqual([
+      ['three:27019', 'orders/config.tar.zst'],
+      ['one:27017', 'orders/shard1.tar.zst'],
+      ['two:27017', 'orders/shard2.tar.zst'],
+    ]);
+    expect(plan.holds).toMatchObject({
+      'app-1': expect.arrayContaining(['service/router', 'settings/orders']),
+      'db-1': expect.arrayContaining(['service/router', 'service/three', 'data/orders/three:27019']),
+    });
+  });
+
+  test.each<[string, () => RestoreRequest, string, string]>([
+    [
+      'where nobody says which services its routers are',
+      () => of(),
+      'a mongos that goes on would write',
+      cluster.replace('      routers: [router]\n', ''),
+    ],
+    [
+      'of which a shard was not copied',
+      () => of({ sets: sets.filter(({ set }) => set !== 'shard2') }),
+      'does not hold all of orders: shard shard2',
+      cluster.replace(/ +"two:27017": .*\n/, ''),
+    ],
+    [
+      'whose shards have other names in themselves than in config.shards',
+      () => of({ shards: shards.map((one) => ({ ...one, _id: one._id.replace('2', '3') })) }),
+      'shard shard3 as config.shards has it (its name)',
+      cluster,
+    ],
+    [
+      'whose shards had other members',
+      () => of({ sets: sets.map((one) => (one.set === 'shard2' ? shard('shard2', 'elsewhere:1') : one)) }),
+      'shard2, a shard of elsewhere:1',
+      cluster,
+    ],
+  ])('refuses one %s', (_, wanted, words, text) => {
+    expect(() => resolveRestore(loaded(text), wanted())).toThrow(words);
+  });
+
+  function of(change: { sets?: readonly MongodbSetRecord[]; shards?: typeof shards } = {}): RestoreRequest {
+    const wanted = request(change.sets ?? sets, 'sharded');
+    const databases = wanted.manifest.databases.map((one) =>
+      one.engine === 'mongodb' ? { ...one, shards: change.shards ?? shards } : one,
+    );
+    return { ...wanted, database: 'orders', manifest: { ...wanted.manifest, databases } };
+  }
+});
+
+function loaded(text = site): LoadedSite {
+  const parsed = parseSite(text, 'shop.yaml');
   if ('problems' in parsed) throw new Error(JSON.stringify(parsed.problems));
   return { ...parsed, file: 'shop.yaml' };
 }

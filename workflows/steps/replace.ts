@@ -1,7 +1,9 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { CancellationScope, isCancellation } from '@temporalio/workflow';
-import type { PlanReplace, PlanRestored } from '../../model/plan.ts';
+import type { PlanCluster, PlanReplace, PlanRestored } from '../../model/plan.ts';
 import type { RestoreReport } from '../../model/progress.ts';
+import { differentShards } from '../../model/shards.ts';
+import type { HostName } from '../../model/site.ts';
 import { agent } from '../agents.ts';
 import { attest } from '../copy.ts';
 import { messageOf } from '../failures.ts';
@@ -23,17 +25,21 @@ const commitMs = 10 * 60_000;
  */
 export async function replace(run: Run, step: PlanReplace): Promise<StepResult> {
   const { id, databases, usedBy } = step;
-  const members = databases.flatMap((one) => one.members);
-  await stopMembers(run, step);
-  await together(step.targets.map((target) => () => moveOne(run, step, target)));
-  await attest(
-    run,
-    { usedBy },
-    members.map(({ service, host }) => ({ service, hosts: [host] })),
+  const clusters = databases.flatMap(({ database, cluster }) =>
+    cluster === undefined ? [] : [{ database, ...cluster }],
   );
+  await stopServers(run, step);
+  await together(step.targets.map((target) => () => moveOne(run, step, target)));
+  await attest(run, { usedBy }, databases.flatMap(serversOf));
+  await together(clusters.map((cluster) => () => leaveBalancer(run, step, cluster)));
   await CancellationScope.nonCancellable(() => commitAll(run, step));
-  await closeScope(run, id);
+  if (clusters.length > 0) {
+    // The balancer moves documents: it comes back once all is compared.
+    await closeScope(run, `${id}/2`);
+    await closeScope(run, `${id}/1`);
+  } else await closeScope(run, id);
   const problems = await compareAll(run, step);
+  if (clusters.length > 0) await closeScope(run, id);
   if (problems.length > 0)
     throw ApplicationFailure.nonRetryable(
       `restored, and not known to be what it was at the backup: ${problems.slice(0, 5).join('; ')}`,
@@ -42,21 +48,91 @@ export async function replace(run: Run, step: PlanReplace): Promise<StepResult> 
   return { outcome: 'done' };
 }
 
-async function stopMembers(run: Run, { id, databases }: PlanReplace): Promise<void> {
+interface Server {
+  readonly name: string;
+  readonly service: string;
+  readonly host: HostName;
+  readonly stopWithinMs: number;
+}
+
+async function stopServers(run: Run, { id, databases }: PlanReplace): Promise<void> {
   await together(
-    databases.flatMap(({ database, members }) =>
-      members.map(({ name, host, service, stopWithinMs }) => async () => {
-        const position = `${id}/1/${database}/${name}`;
-        const done = showNow(run, position, {
-          ...{ step: id, text: `stopping ${name}`, until: null, then: null },
-        });
-        await makeChange(run, {
-          ...{ host, position, step: id, withinMs: stopWithinMs },
-          change: { kind: 'service-stopped', service },
-        }).finally(done);
-      }),
-    ),
+    databases.map((restored) => async () => {
+      const scope = `${id}/1/${restored.database}`;
+      const { cluster, members } = restored;
+      if (cluster === undefined) return stopAll(run, id, scope, members);
+      // They come back the other way round: config servers, shards, routers.
+      await stopAll(run, id, `${scope}/0`, routersOf(cluster));
+      for (const [place, role] of (['shard', 'config'] as const).entries())
+        await stopAll(run, id, `${scope}/${place + 1}`, membersOf(restored, cluster, role));
+    }),
   );
+}
+
+async function stopAll(run: Run, id: string, scope: string, servers: readonly Server[]): Promise<void> {
+  await together(
+    servers.map(({ name, host, service, stopWithinMs }) => async () => {
+      const position = `${scope}/${name}`;
+      const done = showNow(run, position, {
+        ...{ step: id, text: `stopping ${name}`, until: null, then: null },
+      });
+      await makeChange(run, {
+        ...{ host, position, step: id, withinMs: stopWithinMs },
+        change: { kind: 'service-stopped', service },
+      }).finally(done);
+    }),
+  );
+}
+
+function routersOf({ routers }: PlanCluster): readonly Server[] {
+  return routers.flatMap(({ service, hosts, stopWithinMs }) =>
+    hosts.map((host) => ({ name: `${service}@${host}`, service, host, stopWithinMs })),
+  );
+}
+
+function membersOf(
+  { members }: PlanRestored,
+  { sets }: PlanCluster,
+  role: PlanCluster['sets'][number]['role'],
+): PlanRestored['members'] {
+  const names = sets.filter((set) => set.role === role).flatMap((set) => set.members);
+  return members.filter(({ name }) => names.includes(name));
+}
+
+function serversOf({ members, cluster }: PlanRestored): PlanReplace['usedBy'] {
+  const routers = cluster === undefined ? [] : routersOf(cluster);
+  return [...routers, ...members].map(({ service, host }) => ({ service, hosts: [host] }));
+}
+
+/**
+ * The copied settings say that the balancer is off, as the night had stopped it: from now on whoever brings back puts
+ * them as the night had found them. A cluster that was found stopped is left stopped, and nobody could ask for it.
+ */
+async function leaveBalancer(
+  run: Run,
+  { id, databases }: PlanReplace,
+  cluster: PlanCluster & { readonly database: string },
+): Promise<void> {
+  const { database, mongosHost, balancer, routers, sets } = cluster;
+  const members = databases.find((one) => one.database === database)?.members ?? [];
+  const isUp = (set: PlanCluster['sets'][number]) =>
+    2 * members.filter((one) => set.members.includes(one.name) && wasRunning(run, one)).length >
+    set.members.length;
+  const asked = routersOf({ ...cluster, routers }).filter(({ host }) => host === mongosHost);
+  if (!asked.some((router) => wasRunning(run, router)) || !sets.every(isUp)) {
+    run.warnings.push(
+      `the servers of ${database} were found stopped, and are left so: its balancer is off, as in the set; when they run: sh.startBalancer(), where it is to be on`,
+    );
+    return;
+  }
+  await makeChange(run, {
+    ...{ host: mongosHost, step: id, withinMs: shortMs, position: `${id}/0/${database}` },
+    change: { kind: 'balancer-replaced', database, settings: balancer },
+  });
+}
+
+function wasRunning(run: Run, { service, host }: Pick<Server, 'service' | 'host'>): boolean {
+  return run.found.get(`${service}@${host}`) !== 'stopped';
 }
 
 async function moveOne(run: Run, step: PlanReplace, target: PlanReplace['targets'][number]): Promise<void> {
@@ -77,9 +153,10 @@ async function moveOne(run: Run, step: PlanReplace, target: PlanReplace['targets
   }));
 }
 
-/** On every host that has data of it; each answers once it is on its disk. */
-async function commitAll(run: Run, { id, targets }: PlanReplace): Promise<void> {
-  const hosts = [...new Set(targets.map(({ host }) => host))].sort();
+/** On every host that has data of it, or its balancer; each answers once it is on its disk. */
+async function commitAll(run: Run, { id, targets, databases }: PlanReplace): Promise<void> {
+  const routing = databases.flatMap(({ cluster }) => (cluster === undefined ? [] : [cluster.mongosHost]));
+  const hosts = [...new Set([...targets.map(({ host }) => host), ...routing])].sort();
   const { site } = planOf(run);
   const answers = await Promise.all(
     hosts.map(async (host) => {
@@ -112,11 +189,17 @@ async function compareAll(run: Run, { id, databases }: PlanReplace): Promise<rea
   const compared = await together(
     databases
       .filter(({ members }) => members.length > 0)
-      .map((restored) => async () => {
-        const done = showNow(run, `${id}/compare/${restored.database}`, {
-          ...{ step: id, text: `comparing ${restored.database} with the set`, until: null, then: null },
+      .flatMap((restored) => partsOf(restored).map((part) => ({ ...part, database: restored.database })))
+      .map(({ what, database, compare }) => async () => {
+        const done = showNow(run, `${id}/compare/${what}`, {
+          ...{ step: id, text: `comparing ${what} with the set`, until: null, then: null },
         });
-        return compareOne(run, restored).finally(done);
+        const { text, problems } = await compare(run).finally(done);
+        return {
+          database,
+          text: what === database ? text : `${what.slice(database.length + 1)}: ${text}`,
+          problems,
+        };
       }),
   );
   note(run, (report) => ({
@@ -127,35 +210,91 @@ async function compareAll(run: Run, { id, databases }: PlanReplace): Promise<rea
 }
 
 interface Compared {
-  readonly database: string;
   readonly text: string;
   readonly problems: readonly string[];
 }
 
-async function compareOne(run: Run, { database, members, fingerprint }: PlanRestored): Promise<Compared> {
-  const running = members.filter(({ service, host }) => run.found.get(`${service}@${host}`) !== 'stopped');
-  const notCompared = (why: string): Compared => {
-    run.warnings.push(`${database} was not compared with the set: ${why}`);
-    return { database, text: `not compared: ${why}`, problems: [] };
-  };
-  const [member] = running;
-  if (member === undefined) return notCompared('its servers were found stopped, and are left stopped');
+interface Part {
+  /** `orders`, `vitam-mongo shard1` */
+  readonly what: string;
+  readonly compare: (run: Run) => Promise<Compared>;
+}
+
+/** A replica set as a whole; of a cluster each set by itself, and what mongos says of it. */
+function partsOf({ database, members, fingerprint, cluster }: PlanRestored): readonly Part[] {
+  if (cluster === undefined)
+    return [
+      {
+        what: database,
+        compare: (run) => compareSet(run, database, { what: database, members, fingerprint }),
+      },
+    ];
+  return [
+    { what: `${database} mongos`, compare: (run) => compareRouted(run, database, cluster) },
+    ...cluster.sets.map((set) => ({
+      what: `${database} ${set.set}`,
+      compare: (run: Run) =>
+        compareSet(run, database, {
+          ...{ what: `${set.set} of ${database}`, fingerprint: set.fingerprint },
+          members: members.filter(({ name }) => set.members.includes(name)),
+        }),
+    })),
+  ];
+}
+
+/** Through a router that was started on the restored config servers. */
+async function compareRouted(
+  run: Run,
+  database: string,
+  { mongosHost, routers, shards }: PlanCluster,
+): Promise<Compared> {
+  const asked = routers.some(
+    (one) => one.hosts.includes(mongosHost) && wasRunning(run, { ...one, host: mongosHost }),
+  );
+  if (!asked) return notCompared(run, database, 'its routers were found stopped, and are left stopped');
+  try {
+    const { mongodbTopology } = agent(planOf(run).site, mongosHost, {
+      ...{ summary: `what mongos says of ${database}`, withinMs: shortMs },
+    });
+    const now = await mongodbTopology({ site: planOf(run).site, database });
+    const problems = differentShards(shards, now.shards ?? []).map((what) => `${database}: ${what}`);
+    if (problems.length > 0) return { text: `differs: ${problems.join('; ')}`, problems };
+    return { text: `routes to ${shards.map(({ _id }) => String(_id)).join(', ')}, as in the set`, problems };
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    const text = `the router of ${database} could not be asked: ${messageOf(error)}`;
+    return { text, problems: [text] };
+  }
+}
+
+function notCompared(run: Run, what: string, why: string): Compared {
+  run.warnings.push(`${what} was not compared with the set: ${why}`);
+  return { text: `not compared: ${why}`, problems: [] };
+}
+
+async function compareSet(
+  run: Run,
+  database: string,
+  { what, members, fingerprint }: Pick<PlanRestored, 'members' | 'fingerprint'> & { readonly what: string },
+): Promise<Compared> {
+  const [member] = members.filter((one) => wasRunning(run, one));
+  if (member === undefined)
+    return notCompared(run, what, 'its servers were found stopped, and are left stopped');
   try {
     const { mongodbCompare } = agent(planOf(run).site, member.host, {
-      ...{ summary: `compare ${database} with the set`, withinMs: compareMs },
+      ...{ summary: `compare ${what} with the set`, withinMs: compareMs },
     });
     const { site } = planOf(run);
     const answer = await mongodbCompare({ site, database, member: member.name, fingerprint });
-    if (answer.notCompared !== null) return notCompared(answer.notCompared);
+    if (answer.notCompared !== null) return notCompared(run, what, answer.notCompared);
     const { problems } = answer;
-    if (problems.length === 0)
-      return { database, text: `fingerprint passed, asked of ${member.name}`, problems };
-    return { database, text: `differs: ${problems.join('; ')}`, problems };
+    if (problems.length === 0) return { text: `fingerprint passed, asked of ${member.name}`, problems };
+    return { text: `differs: ${problems.join('; ')}`, problems };
   } catch (error) {
     if (isCancellation(error)) throw error;
     // One that was ready and does not answer now is nothing to call a success.
-    const text = `${database} could not be asked: ${messageOf(error)}`;
-    return { database, text, problems: [text] };
+    const text = `${what} could not be asked: ${messageOf(error)}`;
+    return { text, problems: [text] };
   }
 }
 

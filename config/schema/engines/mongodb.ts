@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import type { MongodbEngine } from '../../../model/site.ts';
-import { defined, expected, named, oneOf, refuseTwins, strict, text } from '../expect.ts';
+import { defined, distinct, expected, named, oneOf, refuseTwins, strict, text } from '../expect.ts';
 import { reference } from '../reference.ts';
 import type { Known } from '../reference.ts';
 import { absolutePath, argv, secretRef } from '../scalars.ts';
@@ -29,6 +29,11 @@ export function mongodbSchema(known: Known) {
     })
       .exactOptional()
       .describe('The router of a sharded cluster. Left out for a replica set or a standalone server.'),
+    routers: distinct(reference('service', known), 'services')
+      .exactOptional()
+      .describe(
+        'Every mongos of the sharded cluster, as services: a restore stops them before the members and starts them after. Backups leave them running. Default: not known, and the cluster cannot be restored.',
+      ),
     members: named(MEMBER_NAME, member)
       .refine((members) => Object.keys(members).length > 0, { error: 'expected at least one member' })
       .describe('Every member of every set, shards and config servers too, as the cluster calls it.'),
