@@ -6,12 +6,16 @@ import { build } from './build.ts';
 import { checkoutPath } from './checkout.ts';
 import { untilInterrupted } from './interrupt.ts';
 import { createMachine, type Machine } from './machine.ts';
-import { beginJobLater, runNight } from './night.ts';
+import { loseEverything } from './disaster.ts';
+import { beginJobLater, runNight, runRestore, type NightOptions } from './night.ts';
 import { createOutput } from './output.ts';
 import { lookBefore } from './proof/before.ts';
-import { prove } from './proof/prove.ts';
+import { prove, type Facts } from './proof/prove.ts';
+import { proveRestored } from './proof/restored.ts';
 
-const { values: options } = parseArgs({ options: { keep: { type: 'boolean', default: false } } });
+const { values: options } = parseArgs({
+  options: { keep: { type: 'boolean', default: false }, restore: { type: 'boolean', default: false } },
+});
 const { site, file } = await loadSite(checkoutPath('examples/vitam.yaml'));
 const out = createOutput();
 const machine = await createMachine(site.hosts);
@@ -31,11 +35,14 @@ async function demo(machine: Machine, interrupted: AbortSignal): Promise<number>
   );
   const before = await lookBefore(places, site, cluster, vitam);
   beginJobLater(vitam.job, clock, interrupted);
-  const report = await runNight(out, { coldbackup, address, places, interrupted });
+  const night = { coldbackup, address, places, interrupted };
+  const report = await runNight(out, night);
 
   out.phase('The proof, by looking');
   const facts = { places, site, cluster, vitam, before, report, coldbackup, address };
-  const good = await prove(out, facts, options.keep ? () => Promise.resolve() : machine.endUnits);
+  const stays = options.keep || options.restore;
+  let good = await prove(out, facts, stays ? () => Promise.resolve() : machine.endUnits);
+  if (options.restore) good = (await restoreAll(machine, facts, night)) && good;
   out.phase(good ? 'All of it is as it should be' : 'NOT all of it is as it should be');
   if (!options.keep) {
     out.line(`Temporal’s UI was on ${uiUrl}; npm run demo -- --keep leaves everything running`);
@@ -46,4 +53,19 @@ async function demo(machine: Machine, interrupted: AbortSignal): Promise<number>
   out.line('Ctrl-C ends everything');
   await once(interrupted, 'abort');
   return good ? 0 : 1;
+}
+
+/** All data is lost, and comes back by one command. */
+async function restoreAll(machine: Machine, facts: Facts, night: NightOptions): Promise<boolean> {
+  const set = facts.report.sets[0]?.set.id;
+  if (set === undefined) return false;
+  out.phase('All data is lost');
+  const lost = await out.during(
+    'every service and server killed, every data folder emptied, all started again on empty folders',
+    () => loseEverything(machine, site, facts.cluster, facts.vitam),
+  );
+  out.phase('The restore of the whole, by one command');
+  const restored = await runRestore(out, night, set);
+  out.phase('The proof of the restore, by looking');
+  return proveRestored(out, facts, lost, restored);
 }

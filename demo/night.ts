@@ -17,19 +17,35 @@ export interface NightOptions {
 }
 
 /** Runs the night as an operator does; the command line shows it, live on a terminal, and the tables in the end. */
-export async function runNight(out: Output, options: NightOptions): Promise<Report> {
+export function runNight(out: Output, options: NightOptions): Promise<Report> {
+  return runCommandLine(out, options, ['run', 'vitam', 'nightly', '--wait'], 'nightly');
+}
+
+/** Restores the whole set by one command. */
+export function runRestore(out: Output, options: NightOptions, set: string): Promise<Report> {
+  const why = 'all data folders are empty';
+  const words = ['restore', 'vitam', set, '--yes', '--why', why, '--wait'];
+  return runCommandLine(out, options, words, 'restore');
+}
+
+async function runCommandLine(
+  out: Output,
+  options: NightOptions,
+  words: readonly string[],
+  procedure: string,
+): Promise<Report> {
   const { coldbackup, address, places, interrupted } = options;
-  const command = (words: readonly string[]) => {
-    out.line(`$ coldbackup ${words.join(' ')}`);
-    return runHere([...coldbackup, '--address', address, ...words], interrupted);
+  const command = (line: readonly string[]) => {
+    out.line(`$ coldbackup ${line.map((word) => (word.includes(' ') ? `"${word}"` : word)).join(' ')}`);
+    return runHere([...coldbackup, '--address', address, ...line], interrupted);
   };
-  let exitCode = await command(['run', 'vitam', 'nightly', '--wait']);
+  let exitCode = await command(words);
   // The run goes on by itself when its terminal is lost, as on a machine that is too busy to answer.
-  while (exitCode === exitCodes.unreachable && reportOf(places) === null && !interrupted.aborted)
-    exitCode = await command(['watch', 'vitam', 'nightly']);
-  const report = reportOf(places);
+  while (exitCode === exitCodes.unreachable && reportOf(places, procedure) === null && !interrupted.aborted)
+    exitCode = await command(['watch', 'vitam', procedure]);
+  const report = reportOf(places, procedure);
   if (report === null)
-    throw new Error(`coldbackup run ended with exit code ${exitCode}, and there is no report`);
+    throw new Error(`coldbackup ${words[0] ?? ''} ended with exit code ${exitCode}, and there is no report`);
   return report;
 }
 
@@ -61,9 +77,9 @@ function runHere(argv: readonly string[], signal: AbortSignal): Promise<number |
   });
 }
 
-function reportOf({ reports }: Places): Report | null {
+function reportOf({ reports }: Places, procedure: string): Report | null {
   try {
-    const folder = join(reports, 'vitam', 'nightly');
+    const folder = join(reports, 'vitam', procedure);
     const name = readdirSync(folder).sort().at(-1);
     return name === undefined ? null : (JSON.parse(readFileSync(join(folder, name), 'utf8')) as Report);
   } catch {

@@ -97,7 +97,7 @@ async function whileOpen<T>(
   }
 }
 
-async function idsOf(client: MongoClient): Promise<readonly string[]> {
+export async function idsOf(client: MongoClient): Promise<readonly string[]> {
   const ids = await Promise.all(
     collections.map((name) =>
       client
@@ -112,7 +112,7 @@ async function idsOf(client: MongoClient): Promise<readonly string[]> {
 }
 
 /** Of the archive and of every service's start before the night; what came after the restart is not among them. */
-function acknowledgedIds({ places }: Facts): ReadonlySet<string> {
+export function acknowledgedIds({ places }: Facts): ReadonlySet<string> {
   const files = readdirSync(places.acknowledged).filter((name) => /(^archive-.*|-1)\.ids$/.test(name));
   return new Set(
     files.flatMap((name) =>

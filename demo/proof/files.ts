@@ -25,7 +25,13 @@ async function compare(
   const artifact = set.manifest.artifacts.find(({ database }) => database === tree.database);
   if (!artifact) return ['there is no copy of them'];
   const root = await unpack(facts, set, artifact.name);
-  const found = digestsIn(join(root, tree.folder));
+  return differentFiles(expected, digestsIn(join(root, tree.folder)));
+}
+
+export function differentFiles(
+  expected: ReadonlyMap<string, string>,
+  found: ReadonlyMap<string, string>,
+): readonly string[] {
   return [
     ...[...expected].flatMap(([path, digest]) => {
       const copied = found.get(path);
@@ -38,7 +44,7 @@ async function compare(
   ];
 }
 
-function digestsIn(folder: string): ReadonlyMap<string, string> {
+export function digestsIn(folder: string): ReadonlyMap<string, string> {
   const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
   return new Map(
     entries
@@ -49,7 +55,7 @@ function digestsIn(folder: string): ReadonlyMap<string, string> {
 }
 
 /** As the writers wrote them down, in the form of sha256sum. */
-function expectedDigests({ places }: Facts, { database, usedBy }: Tree): ReadonlyMap<string, string> {
+export function expectedDigests({ places }: Facts, { database, usedBy }: Tree): ReadonlyMap<string, string> {
   const files = [
     archiveList(places, database),
     ...usedBy.map((service) => join(places.acknowledged, `${service}-1.sha256`)),

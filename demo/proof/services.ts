@@ -52,7 +52,7 @@ function differences(
 }
 
 /** What the agents' journals say. */
-async function held(facts: Facts): Promise<readonly string[]> {
+export async function held(facts: Facts): Promise<readonly string[]> {
   const { stdout } = await coldbackup(facts, ['ledger', facts.site.site, '--json']);
   return (JSON.parse(stdout) as readonly LedgerAnswer[]).flatMap(({ host, view, error }) =>
     view?.held === null ? [] : [`${host}: ${error ?? JSON.stringify(view?.held)}`],

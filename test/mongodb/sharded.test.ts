@@ -46,6 +46,7 @@ beforeAll(async () => {
   alive = await holdAlive(cleanup);
   const servers = createUnitServers(alive);
   cluster = await startTestCluster({ shards: 2, membersPerShard: 1, configMembers: 1, servers });
+  cleanup.add(() => cluster.stop());
   site = await siteOf(folder, { members: cluster.members, mongos: cluster.mongos, allow: ['set-down'] });
   await createBackupUser(cluster.uri, ['coldbackupMember', 'coldbackupRouter'], { members: 1 });
   for (const shard of cluster.shards) await createBackupUser(shard.uri, ['coldbackupMember'], { members: 1 });
@@ -58,7 +59,6 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await cleanup.run();
-  await cluster.stop();
   await rm(folder, { recursive: true, force: true });
 });
 
@@ -393,13 +393,13 @@ describe('coldbackup restore of the whole set', () => {
     here = await writeClusterSite(cleanup, cluster, { database, alive });
     writeFileSync(join(here.tree, 'kept.conf'), 'as it was\n');
     await as(cluster.uri, (_, client) => client.db('vitam').createCollection('alone'));
-    await changeSettings((all) =>
-      all.replaceOne(
-        { _id: 'balancer' },
-        { mode: 'full', stopped: false, note: Long.fromNumber(7) },
-        { upsert: true },
-      ),
-    );
+    await changeSettings(async (all) => {
+      const upsert = { upsert: true };
+      const balancer = { mode: 'full', stopped: false, note: Long.fromNumber(7) };
+      await all.replaceOne({ _id: 'balancer' }, balancer, upsert);
+      // Chunks that are merged meanwhile are others.
+      await all.replaceOne({ _id: 'automerge' }, { enabled: false, note: 'off before' }, upsert);
+    });
     const { server } = await startAll(cleanup, here);
     coldbackup = coldbackupAt(server.address, undefined, 280_000);
     [before, settingsBefore] = [await held(), await rawSettings()];

@@ -1,0 +1,130 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { MongoClient } from 'mongodb';
+import type { Report } from '../../model/progress.ts';
+import { unitsOf, type Lost } from '../disaster.ts';
+import { collections, database } from '../documents.ts';
+import { waitFor } from '../local/wait.ts';
+import type { Output } from '../output.ts';
+import { instanceOf, isRunning } from '../services/supervised.ts';
+import { stoppedService, trees, type Tree } from '../vitam.ts';
+import { chunksOf, withClient } from './before.ts';
+import { proveCluster, proveSettings } from './cluster.ts';
+import { acknowledgedIds, idsOf } from './copies.ts';
+import { differentFiles, digestsIn, expectedDigests } from './files.ts';
+import type { Facts, Look } from './prove.ts';
+import { held } from './services.ts';
+
+/** Looks at the miniature itself: it is what it was when the night copied it, and it works. */
+export async function proveRestored(
+  out: Output,
+  facts: Facts,
+  { instances }: Lost,
+  restored: Report,
+): Promise<boolean> {
+  const results = [
+    out.check(
+      `the restore is ${restored.outcome}`,
+      restored.outcome === 'complete' ? [] : [restored.reason ?? 'no reason'],
+    ),
+  ];
+  const look: Look = async (what, problems) => {
+    results.push(out.check(what, await problems.catch((error: unknown) => [String(error)])));
+  };
+  const units = unitsOf(facts.site, facts.vitam, facts.places.unit);
+  const started = [...units].filter(([name]) => name !== stoppedService);
+  await look(
+    `${started.length} services and servers run, each was started once`,
+    Promise.resolve(
+      started.flatMap(([name, unit]) => {
+        const starts = instanceOf(unit) - (instances.get(name) ?? 0);
+        return isRunning(unit) && starts === 1
+          ? []
+          : [`${name} ${isRunning(unit) ? 'runs' : 'is down'}, and was started ${starts} times`];
+      }),
+    ),
+  );
+  const left = units.get(stoppedService);
+  await look(
+    `${stoppedService} was found stopped, and is stopped`,
+    Promise.resolve(left !== undefined && isRunning(left) ? ['it runs'] : []),
+  );
+  await look('no host is held by a run any more', held(facts));
+  await look(
+    'the balancer’s settings are what they were before the night, word for word',
+    proveSettings(facts),
+  );
+  const acknowledged = acknowledgedIds(facts);
+  await look(
+    `the cluster holds the ${acknowledged.size} documents acknowledged before the copy, and of later only new ones`,
+    documents(facts, acknowledged),
+  );
+  await look('the chunks lie where they lay before the night', chunks(facts));
+  for (const tree of trees(facts.places, facts.site)) {
+    const expected = expectedDigests(facts, tree);
+    await look(
+      `${tree.database}: its ${expected.size} files are back, each with its digest, and of later only new ones`,
+      Promise.resolve(differentFiles(expected, withoutNew(facts, tree, digestsIn(tree.folder)))),
+    );
+  }
+  await proveCluster(facts, look);
+  await look('the services write again', writeAgain(facts));
+  return results.every(Boolean);
+}
+
+/** Begins what each service writes since it was started last. */
+function newLabels({ vitam }: Facts): readonly string[] {
+  return [...vitam.units].map(([name, unit]) => `${name}-${instanceOf(unit)}`);
+}
+
+async function documents(facts: Facts, acknowledged: ReadonlySet<string>): Promise<readonly string[]> {
+  const labels = newLabels(facts);
+  const ids = new Set(await withClient(facts.cluster.uri, idsOf));
+  const missing = [...acknowledged].filter((id) => !ids.has(id));
+  const extra = [...ids].filter(
+    (id) => !acknowledged.has(id) && !labels.some((label) => id.startsWith(`${label}-`)),
+  );
+  return [
+    ...(missing.length > 0
+      ? [`${missing.length} are missing, such as ${missing.slice(0, 3).join(', ')}`]
+      : []),
+    ...(extra.length > 0 ? [`${extra.length} are of later, such as ${extra.slice(0, 3).join(', ')}`] : []),
+  ];
+}
+
+async function chunks({ cluster, before }: Facts): Promise<readonly string[]> {
+  const now = await withClient(cluster.uri, chunksOf);
+  return isDeepStrictEqual(now, before.chunks)
+    ? []
+    : [`were ${JSON.stringify(before.chunks)}`, `are ${JSON.stringify(now)}`];
+}
+
+function withoutNew(
+  facts: Facts,
+  { usedBy }: Tree,
+  found: ReadonlyMap<string, string>,
+): ReadonlyMap<string, string> {
+  const labels = newLabels(facts).filter((label) => usedBy.some((name) => label.startsWith(`${name}-`)));
+  return new Map(
+    [...found].filter(([path]) => !labels.some((label) => path.startsWith(`objects/${label}/`))),
+  );
+}
+
+/** Documents of the last start come in, through mongos. */
+async function writeAgain(facts: Facts): Promise<readonly string[]> {
+  const labels = newLabels(facts);
+  const written = async (client: MongoClient) => {
+    const counts = await Promise.all(
+      collections.map((name) =>
+        client
+          .db(database)
+          .collection<{ _id: string }>(name)
+          .countDocuments({ _id: new RegExp(`^(${labels.join('|')})-`) }),
+      ),
+    );
+    return counts.every((count) => count > 0);
+  };
+  await withClient(facts.cluster.uri, (client) =>
+    waitFor(() => written(client), { what: 'documents of the last start', withinMs: 30_000 }),
+  );
+  return [];
+}
