@@ -530,6 +530,36 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       /is a server of db, not one of its users/,
     ],
     [
+      'a router among the users of its database',
+      [['      members:', '      routers: [worker]\n      members:']],
+      'databases.db.used-by[1]',
+      /is a server of db, not one of its users/,
+    ],
+    [
+      'a member among the routers',
+      [['      members:', '      routers: [db-a]\n      members:']],
+      'databases.db.mongodb.routers[0]',
+      /"db-a" is a member of db, and no router/,
+    ],
+    [
+      'routers without the one that is asked',
+      [
+        [
+          'db-a: { host: one, systemd: db.service }',
+          'db-a: { host: one, systemd: db.service }\n  far: { host: two, systemd: far.service }',
+        ],
+        ['      members:', '      routers: [far]\n      members:'],
+      ],
+      'databases.db.mongodb.routers',
+      /none of them runs on one, where mongos is asked/,
+    ],
+    [
+      'routers of what is no cluster',
+      [['      mongos: { host: one, uri: { file: /etc/secret } }', '      routers: [db-a]']],
+      'databases.db.mongodb.routers',
+      /only a sharded cluster has routers/,
+    ],
+    [
       'a keeper without a directory',
       [
         ['directory: /backup', 'directory: { one: /backup }'],
