@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { BSON, Long, type Document, type MongoClient } from 'mongodb';
+import { BSON, Long, type Db, type Document, type MongoClient } from 'mongodb';
 import { createMongodbActivities } from '../../activities/mongodb/activities.ts';
 import { observeBalancer, restoreBalancer, stopBalancer } from '../../activities/mongodb/balancer.ts';
 import { checkMongodb } from '../../activities/mongodb/checks.ts';
@@ -413,9 +413,7 @@ describe('coldbackup restore of the whole set', () => {
       const docs = client.db('vitam').collection<{ _id: number; late?: boolean }>('docs');
       await docs.deleteMany({ _id: { $lt: 50 } });
       await docs.insertMany(Array.from({ length: 30 }, (_, n) => ({ _id: 1_000 + n, late: true })));
-      const chunk = await client.db('config').collection('chunks').findOne({ shard: 'shard1' });
-      const bounds = [chunk?.['min'], chunk?.['max']];
-      await admin.command({ moveChunk: 'vitam.docs', bounds, to: 'shard2', _waitForDelete: true });
+      await moveChunk(admin, client);
       await admin.command({ balancerStop: 1 });
     });
     expect(await held()).not.toEqual(before);
@@ -464,9 +462,7 @@ describe('coldbackup restore of the whole set', () => {
       const docs = client.db('vitam').collection<{ _id: number }>('docs');
       const later = Array.from({ length: 20 }, (_, n) => ({ _id: 2_000 + n }));
       await docs.insertMany(later, { writeConcern: { w: 'majority' } });
-      const chunk = await client.db('config').collection('chunks').findOne({ shard: 'shard1' });
-      const bounds = [chunk?.['min'], chunk?.['max']];
-      await admin.command({ moveChunk: 'vitam.docs', bounds, to: 'shard2', _waitForDelete: true });
+      await moveChunk(admin, client);
       expect(await docs.countDocuments()).toBe(documents + later.length);
     });
   });
@@ -488,7 +484,7 @@ describe('coldbackup restore of the whole set', () => {
       }),
     );
     const { chunks, users } = await as(cluster.uri, async (admin, client) => ({
-      chunks: await client.db('config').collection('chunks').find().sort({ uuid: 1, min: 1 }).toArray(),
+      chunks: await chunksOf(client),
       users: ((await admin.command({ usersInfo: 1 }))['users'] as Document[]).map(
         ({ user }) => user as string,
       ),
@@ -500,6 +496,22 @@ describe('coldbackup restore of the whole set', () => {
     };
   }
 });
+
+/** Of the documents; not those of sessions, which the balancer spreads. */
+async function chunksOf(client: MongoClient): Promise<readonly Document[]> {
+  const config = client.db('config');
+  const found = await config
+    .collection<Document & { _id: string }>('collections')
+    .findOne({ _id: 'vitam.docs' });
+  return config.collection('chunks').find({ uuid: found?.['uuid'] }).sort({ min: 1 }).toArray();
+}
+
+async function moveChunk(admin: Db, client: MongoClient): Promise<void> {
+  const [chunk] = await chunksOf(client);
+  const bounds = [chunk?.['min'], chunk?.['max']];
+  const to = chunk?.['shard'] === 'shard1' ? 'shard2' : 'shard1';
+  await admin.command({ moveChunk: 'vitam.docs', bounds, to, _waitForDelete: true });
+}
 
 function ask(of: Site = site) {
   return createMongodbActivities({
