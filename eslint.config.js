@@ -92,6 +92,24 @@ export default tseslint.config(
     },
   },
   ...layerRules,
+  {
+    files: ['cli/{commands,screens}/**/*.ts', 'cli/program.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            {
+              regex: '^(\\.\\./)+(client/(?!errors)|workflows/|workers/(?!version)|dev-server)',
+              allowTypeImports: true,
+              message:
+                'await import() it where it is used: Temporal takes half a second to load, and `check` needs none.',
+            },
+          ],
+        },
+      ],
+    },
+  },
   { files: ['activities/system/**/*.ts'], rules: { 'no-restricted-imports': 'off' } },
   {
     files: ['**/*.mjs', '**/*.js'],

@@ -8,6 +8,7 @@ import {
 } from '@temporalio/client';
 import {
   always,
+  nameOfSchedule,
   ranges,
   type CalendarTimes,
   type Scheduled,
@@ -20,11 +21,6 @@ import { detailsOf, workflowIdOf } from './start.ts';
 
 /** Says whose a schedule is; beside the id, so that one made by hand under such an id is never touched. */
 export const scheduleMemo = 'coldbackup';
-
-/** `vitam/nightly`, `vitam/nightly/drill`. */
-export function nameOfSchedule({ site, procedure, what = 'nights' }: Named): string {
-  return [site, procedure, ...(what === 'nights' ? [] : [what])].join('/');
-}
 
 export function scheduleIdOf(named: Named): string {
   return `${controlQueue}/${nameOfSchedule(named)}`;

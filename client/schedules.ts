@@ -1,10 +1,11 @@
 import { ScheduleNotFoundError, ScheduleOverlapPolicy, type ScheduleDescription } from '@temporalio/client';
 import type { Instant } from '../model/plan.ts';
+import { nameOfSchedule } from '../model/schedule.ts';
 import { NoSuchScheduleError, RefusedError, UnreachableError } from './errors.ts';
 import { answerWithinMs, assertServed, soon, type Link } from './link.ts';
 import type { RunRef } from './reports.ts';
 import { digestOfFacts, factsOf } from './schedule-facts.ts';
-import { nameOfSchedule, scheduleIdOf, scheduleMemo, type Named } from './schedule-options.ts';
+import { scheduleIdOf, scheduleMemo, type Named } from './schedule-options.ts';
 import { assertFree } from './start.ts';
 
 export interface ScheduleView extends Named {

@@ -7,6 +7,19 @@ import { isNight, localInstant, secondsBetween } from './window.ts';
 export const scheduled = ['nights', 'drill', 'verify'] as const;
 export type Scheduled = (typeof scheduled)[number];
 
+/** `vitam/nightly`, `vitam/nightly/drill`. */
+export function nameOfSchedule({
+  site,
+  procedure,
+  what = 'nights',
+}: {
+  readonly site: string;
+  readonly procedure: string;
+  readonly what?: Scheduled;
+}): string {
+  return [site, procedure, ...(what === 'nights' ? [] : [what])].join('/');
+}
+
 /** Not for workflow code. What a schedule of Temporal has to say for one procedure of a site file. */
 export interface WantedSchedule {
   readonly site: string;

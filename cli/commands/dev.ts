@@ -5,7 +5,6 @@ import type { Command } from 'commander';
 import type { Logger } from 'pino';
 import { loadSites, type LoadedSites } from '../../config/sites.ts';
 import { formatProblems } from '../../config/problem.ts';
-import { startDevServer } from '../dev-server.ts';
 import { UsageError } from '../errors.ts';
 import { print } from '../terminal.ts';
 import { asWorker } from '../worker.ts';
@@ -50,9 +49,10 @@ interface Dev {
 async function dev({ sites }: LoadedSites, { logger, signal, served, state, options }: Dev): Promise<void> {
   // People look at this terminal; the workers' own news is for `agent` and `control`.
   if (process.env['COLDBACKUP_LOG'] === undefined) logger.level = 'error';
-  const [{ runAgent }, { runControl }] = await Promise.all([
+  const [{ runAgent }, { runControl }, { startDevServer }] = await Promise.all([
     import('../../workers/agent.ts'),
     import('../../workers/control.ts'),
+    import('../dev-server.ts'),
   ]);
   const server = await startDevServer({ ...options, state, signal });
   const { address } = server;

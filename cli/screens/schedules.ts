@@ -1,6 +1,6 @@
 import type { ScheduleChange } from '../../client/schedule-apply.ts';
-import { nameOfSchedule } from '../../client/schedule-options.ts';
 import type { ScheduleView } from '../../client/schedules.ts';
+import { nameOfSchedule } from '../../model/schedule.ts';
 import { clockTime, columns, count, plain, type Clock, type Paint } from './text.ts';
 
 export function schedulesScreen(
