@@ -84,7 +84,7 @@ async function startTemporal({ places, cleanup }: Machine): Promise<DevServer> {
  * known before, as the example wants it.
  */
 function restartAfterSeconds(soFarMs: number): number {
-  return Math.round(25 + (1.7 * soFarMs) / 1000);
+  return Math.round(40 + (1.5 * soFarMs) / 1000);
 }
 
 function storePath(site: Site): string {

@@ -11,6 +11,7 @@ import { beginJobLater, runNight, runRestore, type NightOptions } from './night.
 import { createOutput } from './output.ts';
 import { lookBefore } from './proof/before.ts';
 import { prove, type Facts } from './proof/prove.ts';
+import { killUnit } from './services/supervised.ts';
 import { proveRestored } from './proof/restored.ts';
 
 const { values: options } = parseArgs({
@@ -40,8 +41,10 @@ async function demo(machine: Machine, interrupted: AbortSignal): Promise<number>
 
   out.phase('The proof, by looking');
   const facts = { places, site, cluster, vitam, before, report, coldbackup, address };
-  const stays = options.keep || options.restore;
-  let good = await prove(out, facts, stays ? () => Promise.resolve() : machine.endUnits);
+  let good = await prove(out, facts, async (what) => {
+    if (options.keep && !options.restore) return;
+    await (what === 'all' ? machine.endUnits() : Promise.all([...vitam.units.values()].map(killUnit)));
+  });
   if (options.restore) good = (await restoreAll(machine, facts, night)) && good;
   out.phase(good ? 'All of it is as it should be' : 'NOT all of it is as it should be');
   if (!options.keep) {

@@ -24,9 +24,13 @@ export interface Facts {
 
 /**
  * Looks at everything that the night had to leave behind; nothing is taken from what the run says of itself.
- * @param endUnits what runs is asked nothing any more: the copies are opened faster without it.
+ * @param end ends what is asked nothing any more, the services first, then the servers too: the rest is faster without.
  */
-export async function prove(out: Output, facts: Facts, endUnits: () => Promise<void>): Promise<boolean> {
+export async function prove(
+  out: Output,
+  facts: Facts,
+  end: (what: 'services' | 'all') => Promise<void>,
+): Promise<boolean> {
   const { outcome, reason } = facts.report;
   const results = [
     out.check(`the night is ${outcome}`, outcome === 'complete' ? [] : [reason ?? 'no reason']),
@@ -35,6 +39,7 @@ export async function prove(out: Output, facts: Facts, endUnits: () => Promise<v
     results.push(out.check(what, await problems.catch((error: unknown) => [String(error)])));
   };
   await proveServices(facts, look);
+  await end('services');
   await look('the balancer’s settings are what they were, word for word', proveSettings(facts));
   const set = await openSet(facts).catch((error: unknown) => String(error));
   if (typeof set === 'string') {
@@ -47,7 +52,7 @@ export async function prove(out: Output, facts: Facts, endUnits: () => Promise<v
     proveFiles(facts, set, look),
     proveCluster(facts, look),
   ]);
-  await endUnits();
+  await end('all');
   await proveCopies(facts, set, look);
   return results.every(Boolean);
 }

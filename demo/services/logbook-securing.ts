@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const logbook = process.argv[2] ?? '';
-const operations = 8;
+const operations = 6;
 
 for (let n = 1; n <= operations; n += 1) {
   const response = await fetch(`${logbook}/secure`, { method: 'POST' });

@@ -12,7 +12,7 @@ import { startWorkflows } from './workflows.ts';
 
 /** Few, since every write is carried out three times by emulated servers. */
 const writeEveryMs = 1_000;
-const workflowEndsEveryMs = 1_500;
+const workflowEndsEveryMs = 1_000;
 const objectBytes = 64 * 1024;
 
 const settings = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as ServiceSettings;
