@@ -1,12 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { onPath } from '#components';
 import {
   borgArm,
   bytesIn,
   coldbackupArm,
   emptied,
-  hasProgram,
   mustBeEqual,
   resticArm,
   tarArm,
@@ -28,8 +28,8 @@ const arms: readonly Arm[] = [
     'tar -C "$1" -cf - . | zstd -3 -q -f -o "$2"',
     'zstd -dcq "$2" | tar -C "$1" -xf -',
   ),
-  ...((await hasProgram('restic')) ? [resticArm()] : []),
-  ...((await hasProgram('borg')) ? [borgArm()] : []),
+  ...(onPath('restic') !== undefined ? [resticArm()] : []),
+  ...(onPath('borg') !== undefined ? [borgArm()] : []),
   tarArm(
     'tar -czf, sha256sum',
     'tar -C "$1" -czf "$2" .; sha256sum "$2" > "$2.sha256"',

@@ -85,13 +85,6 @@ export function borgArm(): Arm {
   };
 }
 
-export async function hasProgram(name: string): Promise<boolean> {
-  const { exitCode } = await runCommand(['sh', '-c', 'command -v "$1"', 'sh', name], {
-    acceptExit: [0, 1, 127],
-  });
-  return exitCode === 0;
-}
-
 export async function bytesIn(folder: string): Promise<number> {
   const { stdout } = await runCommand(['du', '--summarize', '--block-size=1', folder]);
   return Number.parseInt(stdout, 10);

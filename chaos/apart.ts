@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { onPath } from '#components';
 import { runCommand } from '../activities/system/command.ts';
 import { checkoutPath } from '../demo/checkout.ts';
 import type { Cleanup } from '../demo/local/cleanup.ts';
@@ -45,9 +46,7 @@ export interface Apart {
 export function cannotBeApart(): string | null {
   const reason = cannotMount();
   if (reason !== null) return reason;
-  const missing = ['ip', 'unshare', 'nsenter', 'mkfs.ext4'].filter(
-    (name) => !(process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, name))),
-  );
+  const missing = ['ip', 'unshare', 'nsenter', 'mkfs.ext4'].filter((name) => onPath(name) === undefined);
   return missing.length === 0 ? null : `${missing.join(', ')} not there`;
 }
 

@@ -3,8 +3,8 @@ import { dirname, join } from 'node:path';
 import type { Site } from '../model/site.ts';
 import type { DemoCluster } from './cluster.ts';
 import type { Machine } from './machine.ts';
-import { instanceOf, startUnit, type Unit } from './services/supervised.ts';
-import { stoppedService, trees, type Vitam } from './vitam.ts';
+import { instanceOf, startUnit } from './services/supervised.ts';
+import { stoppedService, trees, unitsOf, type Vitam } from './vitam.ts';
 
 export interface Lost {
   /** How often each service had been started by then. */
@@ -31,23 +31,9 @@ export async function loseEverything(
   await Promise.all(cluster.members.map((member) => cluster.startMember(member)));
   // It accepts no connection: it looks for its config servers, which know of no set.
   await startUnit({ name: 'mongos', folder: dirname(cluster.mongos.pidFile) });
-  const units = unitsOf(site, vitam, places.unit);
+  const units = unitsOf(places, site, vitam);
   await Promise.all(
     [...vitam.units].filter(([name]) => name !== stoppedService).map(([, unit]) => startUnit(unit)),
   );
   return { instances: new Map([...units].map(([name, unit]) => [name, instanceOf(unit)])) };
-}
-
-/** Every service of the site, the servers of the cluster too. */
-export function unitsOf(
-  site: Site,
-  { units }: Vitam,
-  folderOf: (host: string, service: string) => string,
-): ReadonlyMap<string, Unit> {
-  return new Map(
-    Object.entries(site.services).map(([name, { hosts }]) => [
-      name,
-      units.get(name) ?? { name, folder: folderOf(hosts[0], name) },
-    ]),
-  );
 }

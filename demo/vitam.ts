@@ -106,6 +106,16 @@ export async function startVitam(site: Site, { units, portOf }: Vitam): Promise<
   );
 }
 
+/** Every service of the site, the servers of the cluster too. */
+export function unitsOf(places: Places, site: Site, { units }: Vitam): ReadonlyMap<string, Unit> {
+  return new Map(
+    Object.entries(site.services).map(([name, { hosts }]) => [
+      name,
+      units.get(name) ?? { name, folder: places.unit(hosts[0], name) },
+    ]),
+  );
+}
+
 export interface Tree {
   readonly database: string;
   readonly folder: string;

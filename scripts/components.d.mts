@@ -28,6 +28,9 @@ export class UnusableProgram extends Error {}
  */
 export function locate(name: ProgramName): Located | undefined;
 
+/** Where PATH has an executable of this name. */
+export function onPath(name: string): string | undefined;
+
 /** The folder that set-up installs to: COLDBACKUP_CACHE, or coldbackup in XDG_CACHE_HOME or in ~/.cache. */
 export function cacheFolder(): string;
 

@@ -3,7 +3,7 @@ import type { Site } from '../../model/site.ts';
 import type { DemoCluster } from '../cluster.ts';
 import type { Places } from '../places.ts';
 import { instanceOf, isRunning, type Unit } from '../services/supervised.ts';
-import type { Vitam } from '../vitam.ts';
+import { unitsOf, type Vitam } from '../vitam.ts';
 
 /** What was there before the night. */
 export interface Before {
@@ -32,14 +32,13 @@ export async function lookBefore(
   cluster: DemoCluster,
   vitam: Vitam,
 ): Promise<Before> {
-  const units = Object.entries(site.services).map(([name, { hosts }]): [string, Unit] => [
-    name,
-    vitam.units.get(name) ?? { name, folder: places.unit(hosts[0], name) },
-  ]);
   const sets = [...cluster.shards, cluster.config];
   return {
     services: new Map(
-      units.map(([name, unit]) => [name, { unit, running: isRunning(unit), instance: instanceOf(unit) }]),
+      [...unitsOf(places, site, vitam)].map(([name, unit]) => [
+        name,
+        { unit, running: isRunning(unit), instance: instanceOf(unit) },
+      ]),
     ),
     settings: await withClient(cluster.uri, settingsOf),
     chunks: await withClient(cluster.uri, chunksOf),

@@ -1,12 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { MongoClient } from 'mongodb';
 import type { Report } from '../../model/progress.ts';
-import { unitsOf, type Lost } from '../disaster.ts';
+import type { Lost } from '../disaster.ts';
 import { collections, database } from '../documents.ts';
 import { waitFor } from '../local/wait.ts';
 import type { Output } from '../output.ts';
 import { instanceOf, isRunning } from '../services/supervised.ts';
-import { stoppedService, trees, type Tree } from '../vitam.ts';
+import { stoppedService, trees, unitsOf, type Tree } from '../vitam.ts';
 import { chunksOf, withClient, type Chunk } from './before.ts';
 import { proveCluster, proveSettings } from './cluster.ts';
 import { acknowledgedIds, idsOf } from './copies.ts';
@@ -30,7 +30,7 @@ export async function proveRestored(
   const look: Look = async (what, problems) => {
     results.push(out.check(what, await problems.catch((error: unknown) => [String(error)])));
   };
-  const units = unitsOf(facts.site, facts.vitam, facts.places.unit);
+  const units = unitsOf(facts.places, facts.site, facts.vitam);
   const started = [...units].filter(([name]) => name !== stoppedService);
   await look(
     `${started.length} services and servers run, each was started once`,
