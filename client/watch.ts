@@ -43,10 +43,9 @@ export function planOfRun(link: Link, { workflowId, runId }: RunRef): Promise<Pl
 /** The run as it stands now, with its copies. */
 export async function lookAt(link: Link, run: RunRef): Promise<Watched & { readonly ended: boolean }> {
   const handle = link.client.workflow.getHandle(run.workflowId, run.runId);
-  const [progress, description] = await Promise.all([
-    progressOf(link, run),
-    soon(link, () => handle.describe()),
-  ]);
+  const description = await soon(link, () => handle.describe());
+  // After the description: the progress of a run that has ended is its last.
+  const progress = await progressOf(link, run);
   const ended = description.status.name !== 'RUNNING';
   return { progress, copies: copiesOf(description), waits: waitsOf(description), trouble: null, ended };
 }
