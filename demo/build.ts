@@ -40,6 +40,11 @@ export async function build(
   );
   out.line(`Temporal on ${temporal.address}, its UI: ${temporal.uiUrl ?? ''}`);
 
+  await out.during(
+    'documents in sharded collections, chunks on both shards; the user of docs/mongodb.md',
+    () => Promise.all([fillDatabase(cluster.uri, places), giveLogins(places, site, cluster)]),
+  );
+
   const vitam = await defineVitam(places, site, cluster);
   const clock = clockOf(site.timezone, restartAfterSeconds(Date.now() - beganAt));
   const text = demoSite(readFileSync(file, 'utf8'), {
@@ -56,15 +61,9 @@ export async function build(
   const { address } = temporal;
   const hosts = { hosts: site.hosts, storePath: storePath(site), site: text, address, coldbackup };
   await out.during(
-    'documents in sharded collections, chunks on both shards; the user of docs/mongodb.md; control, and an agent on each host',
-    () =>
-      Promise.all([
-        fillDatabase(cluster.uri, places),
-        giveLogins(places, site, cluster),
-        startHosts(places, cleanup, hosts),
-      ]),
+    `control, and an agent on each host; 12 Vitam services, ${stoppedService} is stopped`,
+    () => Promise.all([startHosts(places, cleanup, hosts), startVitam(site, vitam)]),
   );
-  await out.during(`12 Vitam services, ${stoppedService} is stopped`, () => startVitam(site, vitam));
   return { cluster, vitam, temporal, clock, coldbackup };
 }
 
@@ -84,7 +83,7 @@ async function startTemporal({ places, cleanup }: Machine): Promise<DevServer> {
  * known before, as the example wants it.
  */
 function restartAfterSeconds(soFarMs: number): number {
-  return Math.round(40 + (1.5 * soFarMs) / 1000);
+  return Math.round(10 + (1.1 * soFarMs) / 1000);
 }
 
 function storePath(site: Site): string {

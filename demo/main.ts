@@ -41,9 +41,9 @@ async function demo(machine: Machine, interrupted: AbortSignal): Promise<number>
 
   out.phase('The proof, by looking');
   const facts = { places, site, cluster, vitam, before, report, coldbackup, address };
-  let good = await prove(out, facts, async (what) => {
+  let good = await prove(out, facts, async () => {
     if (options.keep && !options.restore) return;
-    await (what === 'all' ? machine.endUnits() : Promise.all([...vitam.units.values()].map(killUnit)));
+    await Promise.all([...vitam.units.values()].map(killUnit));
   });
   if (options.restore) good = (await restoreAll(machine, facts, night)) && good;
   out.phase(good ? 'All of it is as it should be' : 'NOT all of it is as it should be');

@@ -25,6 +25,8 @@ export interface OpenScratchOptions {
   readonly marker: Optime | null;
   /** Its log file; absent: beside the folder. */
   readonly log?: string;
+  /** Nothing but looking: the member's identity stays, and one start, the one that replays the oplog, is enough. */
+  readonly readOnly?: boolean;
   /** Longest time for each start, 120 s unless told. */
   readonly withinMs?: number;
   readonly signal?: AbortSignal | undefined;
@@ -68,9 +70,14 @@ export async function openScratch(options: OpenScratchOptions): Promise<OpenedCo
   if (marker) {
     const replay = ['recoverFromOplogAsStandalone=true', 'takeUnstableCheckpointOnShutdown=true'];
     const replayed = await start(options, layout, replay);
-    await whileRunning(replayed, () =>
-      withClient(replayed.uri, (client) => assertReached(client, marker, scratchDir)),
-    );
+    try {
+      await withClient(replayed.uri, (client) => assertReached(client, marker, scratchDir));
+      if (options.readOnly === true) return replayed;
+    } catch (error) {
+      await replayed.stop();
+      throw error;
+    }
+    await replayed.stop();
   }
   const opened = await start(options, layout, ['ttlMonitorEnabled=false']);
   if (marker) {
@@ -101,14 +108,6 @@ export async function maintainScratch<T>(
     return await withClient(opened.uri, work);
   } finally {
     await opened.stop();
-  }
-}
-
-async function whileRunning(copy: OpenedCopy, work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } finally {
-    await copy.stop();
   }
 }
 

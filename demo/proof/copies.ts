@@ -89,6 +89,7 @@ async function whileOpen<T>(
     command: program('mongod'),
     port: await freePort(),
     marker,
+    readOnly: true,
   });
   try {
     return await ask(copy.uri);

@@ -8,7 +8,7 @@ import type { Before } from './before.ts';
 import { proveCluster, proveSettings } from './cluster.ts';
 import { proveCopies } from './copies.ts';
 import { proveFiles } from './files.ts';
-import { proveServices } from './services.ts';
+import { held, proveServices } from './services.ts';
 import { openSet, proveDigests } from './set.ts';
 
 export interface Facts {
@@ -24,13 +24,9 @@ export interface Facts {
 
 /**
  * Looks at everything that the night had to leave behind; nothing is taken from what the run says of itself.
- * @param end ends what is asked nothing any more, the services first, then the servers too: the rest is faster without.
+ * @param endServices ends them once they are proven: the rest is faster without.
  */
-export async function prove(
-  out: Output,
-  facts: Facts,
-  end: (what: 'services' | 'all') => Promise<void>,
-): Promise<boolean> {
+export async function prove(out: Output, facts: Facts, endServices: () => Promise<void>): Promise<boolean> {
   const { outcome, reason } = facts.report;
   const results = [
     out.check(`the night is ${outcome}`, outcome === 'complete' ? [] : [reason ?? 'no reason']),
@@ -39,21 +35,22 @@ export async function prove(
     results.push(out.check(what, await problems.catch((error: unknown) => [String(error)])));
   };
   await proveServices(facts, look);
-  await end('services');
-  await look('the balancer’s settings are what they were, word for word', proveSettings(facts));
-  const set = await openSet(facts).catch((error: unknown) => String(error));
-  if (typeof set === 'string') {
-    await look('there is a set', Promise.resolve([set]));
-    await proveCluster(facts, look);
-    return false;
-  }
+  await endServices();
   await Promise.all([
-    proveDigests(facts, set, look),
-    proveFiles(facts, set, look),
-    proveCluster(facts, look),
+    look('no host is held by a run any more', held(facts)),
+    look('the balancer’s settings are what they were, word for word', proveSettings(facts)).then(() =>
+      proveCluster(facts, look),
+    ),
+    openSet(facts).then(
+      (set) =>
+        Promise.all([
+          proveDigests(facts, set, look),
+          proveFiles(facts, set, look),
+          proveCopies(facts, set, look),
+        ]),
+      (error: unknown) => look('there is a set', Promise.resolve([String(error)])),
+    ),
   ]);
-  await end('all');
-  await proveCopies(facts, set, look);
   return results.every(Boolean);
 }
 

@@ -118,6 +118,19 @@ test('opened as it should be, it holds all that was acknowledged, with the same 
   expect(await readdir(primary.dataDir)).toEqual(before);
 });
 
+test('opened to look alone, one start shows all that was acknowledged, and nothing can be written', async () => {
+  const copy = await open(primary, 'looked', marker, { readOnly: true });
+  try {
+    expect(await count(copy.uri)).toBe(early + late);
+    await as(copy.uri, async (_, client) => {
+      expect(await fingerprintOf(client)).toEqual(print);
+      await expect(client.db('vitam').collection('docs').insertOne({ it: 'cannot' })).rejects.toThrow();
+    });
+  } finally {
+    await copy.stop();
+  }
+});
+
 test('a copy that ends before the marker is refused: a secondary that lagged stopped cleanly too', async () => {
   const { message, nonRetryable } = await failureOf(open(secondary, 'lagged', marker));
   expect(message).toContain(`before the marker ${marker.ts}`);
@@ -130,13 +143,14 @@ test('a copy of a server that did not stop cleanly is refused before anything is
   expect(message).toContain('its mongod.lock is not empty');
 });
 
-async function open(member: Member, name: string, at: Optime) {
+async function open(member: Member, name: string, at: Optime, how: { readOnly?: boolean } = {}) {
   return openCopy({
     archiveDir: member.dataDir,
     scratchDir: join(folder, name),
     command: nativeMongod,
     port: await freePort(),
     marker: at,
+    ...how,
   });
 }
 

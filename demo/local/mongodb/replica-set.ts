@@ -111,10 +111,11 @@ async function describeMember(
 
 /** Ten of these share two cores and a few gigabytes, under an emulator: what no test needs is off or small. */
 const frugal = [
-  ...['--wiredTigerCacheSizeGB', '0.25', '--oplogSize', '64'],
+  ...['--wiredTigerCacheSizeGB', '0.25', '--oplogSize', '64', '--journalCommitInterval', '500'],
   ...[
     'diagnosticDataCollectionEnabled=false',
     'ttlMonitorEnabled=false',
+    'heartBeatFrequencyMs=30000',
     // Each connection among the members computes this many rounds.
     'scramIterationCount=5000',
     'scramSHA256IterationCount=5000',

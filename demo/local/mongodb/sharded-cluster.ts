@@ -32,7 +32,9 @@ export function startShardedCluster(options: ShardedClusterOptions): Promise<Sha
     const cluster = await describeCluster(deployment, options);
     const { config, mongos, shards } = cluster;
     await Promise.all([
-      launchSet(deployment, config, 'configsvr').then(() => deployment.servers.start(mongos)),
+      launchSet(deployment, config, 'configsvr'),
+      // It waits for its config servers.
+      deployment.servers.start(mongos),
       ...shards.map((shard) => launchSet(deployment, shard, 'shardsvr')),
     ]);
     await addShards(cluster);
@@ -91,6 +93,7 @@ async function describeMongos(
       ...['--pidfilepath', pidFile, '--logpath', logFile, '--logappend'],
       ...(deployment.key ? ['--keyFile', deployment.key.file] : []),
       ...['--setParameter', 'diagnosticDataCollectionEnabled=false'],
+      ...['--setParameter', 'heartBeatFrequencyMs=60000'],
     ],
   };
   deployment.announce([server]);
