@@ -14,7 +14,7 @@ const runs =
     ? [wanted]
     : [
         ['--maxWorkers=3', '--testPathIgnorePatterns', clusters],
-        ['--maxWorkers=2', '--testPathPatterns', clusters],
+        ['--maxWorkers=3', '--testPathPatterns', clusters],
       ];
 
 const folder = mkdtempSync(join(tmpdir(), 'coldbackup-tests-'));
