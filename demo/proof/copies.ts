@@ -8,7 +8,8 @@ import { collections, database } from '../documents.ts';
 import { freePort } from '../local/ports.ts';
 import { chunksOf, withClient } from './before.ts';
 import { program } from '../programs.ts';
-import type { Facts, Look } from './prove.ts';
+import { such, type Look } from './look.ts';
+import type { Facts } from './prove.ts';
 import { unpack, type PublishedSet } from './set.ts';
 
 /**
@@ -49,12 +50,8 @@ async function proveDocuments(
   const missing = [...acknowledged].filter((id) => !heldOnce.has(id));
   const extra = [...heldOnce].filter((id) => !acknowledged.has(id));
   return [
-    ...(missing.length > 0
-      ? [`${missing.length} are missing, such as ${missing.slice(0, 3).join(', ')}`]
-      : []),
-    ...(extra.length > 0
-      ? [`${extra.length} nobody acknowledged, such as ${extra.slice(0, 3).join(', ')}`]
-      : []),
+    ...such(missing, 'are missing'),
+    ...such(extra, 'nobody acknowledged'),
     ...(held.length > heldOnce.size ? [`${held.length - heldOnce.size} are on two shards`] : []),
     ...perShard.flatMap((ids, index) =>
       ids.length > 0 ? [] : [`${shards[index]?.set ?? ''} holds nothing`],

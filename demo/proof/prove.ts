@@ -8,6 +8,7 @@ import type { Before } from './before.ts';
 import { proveCluster, proveSettings } from './cluster.ts';
 import { proveCopies } from './copies.ts';
 import { proveFiles } from './files.ts';
+import { beginProof } from './look.ts';
 import { held, proveServices } from './services.ts';
 import { openSet, proveDigests } from './set.ts';
 
@@ -27,13 +28,7 @@ export interface Facts {
  * @param endServices ends them once they are proven: the rest is faster without.
  */
 export async function prove(out: Output, facts: Facts, endServices: () => Promise<void>): Promise<boolean> {
-  const { outcome, reason } = facts.report;
-  const results = [
-    out.check(`the night is ${outcome}`, outcome === 'complete' ? [] : [reason ?? 'no reason']),
-  ];
-  const look = async (what: string, problems: Promise<readonly string[]>) => {
-    results.push(out.check(what, await problems.catch((error: unknown) => [String(error)])));
-  };
+  const { look, holds } = beginProof(out, 'night', facts.report);
   await proveServices(facts, look);
   await endServices();
   await Promise.all([
@@ -51,8 +46,5 @@ export async function prove(out: Output, facts: Facts, endServices: () => Promis
       (error: unknown) => look('there is a set', Promise.resolve([String(error)])),
     ),
   ]);
-  return results.every(Boolean);
+  return holds();
 }
-
-/** Prints one line of the proof, once its problems are known. */
-export type Look = (what: string, problems: Promise<readonly string[]>) => Promise<void>;

@@ -11,7 +11,8 @@ import { chunksOf, withClient, type Chunk } from './before.ts';
 import { proveCluster, proveSettings } from './cluster.ts';
 import { acknowledgedIds, idsOf } from './copies.ts';
 import { differentFiles, digestsIn, expectedDigests } from './files.ts';
-import type { Facts, Look } from './prove.ts';
+import { beginProof, such } from './look.ts';
+import type { Facts } from './prove.ts';
 import { held } from './services.ts';
 
 /** Looks at the miniature itself: it is what it was when the night copied it, and it works. */
@@ -21,15 +22,7 @@ export async function proveRestored(
   { instances }: Lost,
   restored: Report,
 ): Promise<boolean> {
-  const results = [
-    out.check(
-      `the restore is ${restored.outcome}`,
-      restored.outcome === 'complete' ? [] : [restored.reason ?? 'no reason'],
-    ),
-  ];
-  const look: Look = async (what, problems) => {
-    results.push(out.check(what, await problems.catch((error: unknown) => [String(error)])));
-  };
+  const { look, holds } = beginProof(out, 'restore', restored);
   const units = unitsOf(facts.places, facts.site, facts.vitam);
   const started = [...units].filter(([name]) => name !== stoppedService);
   await look(
@@ -68,7 +61,7 @@ export async function proveRestored(
   }
   await proveCluster(facts, look);
   await look('the services write again', writeAgain(facts));
-  return results.every(Boolean);
+  return holds();
 }
 
 /** Begins what each service writes since it was started last. */
@@ -83,12 +76,7 @@ async function documents(facts: Facts, acknowledged: ReadonlySet<string>): Promi
   const extra = [...ids].filter(
     (id) => !acknowledged.has(id) && !labels.some((label) => id.startsWith(`${label}-`)),
   );
-  return [
-    ...(missing.length > 0
-      ? [`${missing.length} are missing, such as ${missing.slice(0, 3).join(', ')}`]
-      : []),
-    ...(extra.length > 0 ? [`${extra.length} are of later, such as ${extra.slice(0, 3).join(', ')}`] : []),
-  ];
+  return [...such(missing, 'are missing'), ...such(extra, 'are of later')];
 }
 
 async function ranges({ cluster, before }: Facts): Promise<readonly string[]> {

@@ -4,7 +4,8 @@ import { waitFor } from '../local/wait.ts';
 import { heldBy, instanceOf, isRunning } from '../services/supervised.ts';
 import { stoppedService } from '../vitam.ts';
 import type { LedgerAnswer } from '../../client/index.ts';
-import type { Facts, Look } from './prove.ts';
+import type { Look } from './look.ts';
+import type { Facts } from './prove.ts';
 import { coldbackup } from './set.ts';
 
 /** Every service as it was found: what was stopped was started once, and what was not touched still runs. */

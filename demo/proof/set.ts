@@ -2,7 +2,8 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { runCommand } from '../../activities/system/command.ts';
 import type { Manifest } from '../../model/manifest.ts';
-import type { Facts, Look } from './prove.ts';
+import type { Look } from './look.ts';
+import type { Facts } from './prove.ts';
 
 /** The published set, as it lies on the shared disk. */
 export interface PublishedSet {
