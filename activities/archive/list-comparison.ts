@@ -2,7 +2,10 @@ import { bytesText, parseListLine } from './file-list.ts';
 import type { ListedFile } from './file-list.ts';
 
 export interface Comparison {
+  /** The next file of the archive, with the digest that it has there. */
   found(file: ListedFile): Promise<void>;
+  /** The next file of the archive; what the list says of it, or null. */
+  named(path: string): Promise<ListedFile | null>;
   end(): Promise<void>;
 }
 
@@ -28,24 +31,28 @@ export function createComparison(
     }
   };
   const missing = (listed: ListedFile): void => problem(`${artifact}: ${bytesText(listed.path)} is missing`);
+  const named = async (path: string): Promise<ListedFile | null> => {
+    if (lines === null) return null;
+    await fill(1);
+    if (ahead[0]?.path !== path) {
+      await fill(windowSize);
+      const place = ahead.findIndex((listed) => listed.path === path);
+      if (place === -1) {
+        problem(`${artifact}: ${bytesText(path)} is not in the list of files`);
+        return null;
+      }
+      ahead.splice(0, place).forEach(missing);
+    }
+    return ahead.shift() ?? null;
+  };
   return {
+    named,
     async found(file) {
-      if (lines === null) return;
-      await fill(1);
-      if (ahead[0]?.path !== file.path) {
-        await fill(windowSize);
-        const place = ahead.findIndex((listed) => listed.path === file.path);
-        if (place === -1) {
-          problem(`${artifact}: ${bytesText(file.path)} is not in the list of files`);
-          return;
-        }
-        ahead.splice(0, place).forEach(missing);
-      }
-      if (ahead.shift()?.sha256 !== file.sha256) {
-        problem(
-          `${artifact}: ${bytesText(file.path)} was changed, its SHA-256 is not the one in the list of files`,
-        );
-      }
+      const listed = await named(file.path);
+      if (listed === null || listed.sha256 === file.sha256) return;
+      problem(
+        `${artifact}: ${bytesText(file.path)} was changed, its SHA-256 is not the one in the list of files`,
+      );
     },
     async end() {
       for (;;) {

@@ -4,13 +4,14 @@ import { createProblems, digestOf } from '../stores/verify.ts';
 import type { Store } from '../stores/store.ts';
 import { startProcess } from '../system/command.ts';
 import type { RunningProcess } from '../system/command.ts';
-import { createTarDigests } from './digests.ts';
+import { compareOnDisk } from './disk-comparison.ts';
+import type { ListedFile } from './file-list.ts';
 import { createJudge, type LinkRule } from './judge.ts';
 import { createComparison } from './list-comparison.ts';
 import { inputOf } from './process-input.ts';
 import { listLines, mustBeReadable, readContent } from './stored-content.ts';
 import { ArchiveError } from './survey.ts';
-import { TarError } from './tar-reader.ts';
+import { createTarReader, TarError } from './tar-reader.ts';
 
 export interface Unpacking {
   readonly store: Store;
@@ -39,8 +40,9 @@ export interface Unpacked {
 
 /**
  * Unpacks an artifact in one pass over its bytes: they are hashed, zstd decompresses them, each entry is judged before
- * GNU tar gets it, the digest of each file is compared with the list. Ends at once where the archive is hostile, or
- * holds more than its manifest says. Throws ArchiveError where the target is at fault, and the reason of the signal.
+ * GNU tar gets it. As soon as tar is done with a file, a second thread reads it again as it lies on the disk, and
+ * compares its digest with the list: that proves the stream as well. Ends at once where the archive is hostile, or holds
+ * more than its manifest says. Throws ArchiveError where the target is at fault, and the reason of the signal.
  */
 export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): Promise<Unpacked> {
   const { store, set, artifact, target, links } = unpacking;
@@ -59,17 +61,30 @@ export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): 
     started.push(process);
     return process;
   };
-  let entries = 0;
   let over = false;
-  const digests = createTarDigests((entry) => {
-    judge.entry(entry);
-    entries += entry.kind === 'file' ? 1 : 0;
-    if (entries > artifact.files) throw new ArchiveError(`${name}: holds more files than the manifest says`);
+  let path = '';
+  let files = 0;
+  let contentBytes = 0;
+  /** Those whose last byte has passed. */
+  let passed: string[] = [];
+  const reader = createTarReader({
+    entry(entry) {
+      judge.entry(entry);
+      path = entry.path;
+      files += entry.kind === 'file' ? 1 : 0;
+      if (files > artifact.files) throw new ArchiveError(`${name}: holds more files than the manifest says`);
+    },
+    content(chunk) {
+      contentBytes += chunk.length;
+    },
+    fileEnd() {
+      passed.push(path);
+    },
   });
   const result = () => ({
     problems: problems.all(),
-    files: digests.totals.files,
-    contentBytes: digests.totals.contentBytes,
+    files,
+    contentBytes,
     roots: judge.roots.map((root) => Buffer.from(root, 'latin1').toString('utf8')),
   });
 
@@ -85,6 +100,7 @@ export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): 
 
   const lines = listLines({ store, set, artifact, signal: hooks.signal }, problems.add);
   const comparison = createComparison(name, lines, problems.add);
+  const disk = compareOnDisk({ target, artifact: name, signal: hooks.signal, problem: problems.add });
   try {
     const zstd = start(['zstd', '-d', '-q', '-c']);
     const tar = start(tarArgv(target));
@@ -96,6 +112,7 @@ export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): 
     problems.add(error.message);
   } finally {
     over = true;
+    disk.close();
     await Promise.all(started.map((process) => process.kill()));
     void lines.return(undefined);
   }
@@ -130,21 +147,34 @@ export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): 
 
   async function extract(zstd: RunningProcess, tar: RunningProcess): Promise<void> {
     const input = inputOf(tar);
-    tar.stdout.resume();
+    const doneBytes = doneBy(tar);
+    const underWay: { readonly file: ListedFile; readonly endBytes: number }[] = [];
+    let passedBytes = 0;
+    let wholeBytes = 0;
     let ended = false;
     for await (const chunk of zstd.stdout as AsyncIterable<Buffer>) {
       hooks.signal.throwIfAborted();
       judged(() => {
-        digests.push(chunk);
-        if (digests.totals.contentBytes > artifact.contentBytes)
+        reader.push(chunk);
+        if (contentBytes > artifact.contentBytes)
           throw new ArchiveError(
             `${name}: holds more than the ${artifact.contentBytes} bytes of the manifest`,
           );
-        if (!ended && digests.endBytes() !== null) judge.end();
+        if (!ended && reader.endBytes() !== null) judge.end();
       });
-      ended = digests.endBytes() !== null;
-      for (const file of digests.takeFiles()) await comparison.found(file);
+      ended = reader.endBytes() !== null;
+      passedBytes += chunk.length;
+      const ends = passed;
+      passed = [];
+      for (const each of ends) {
+        const file = await comparison.named(each);
+        if (file !== null) underWay.push({ file, endBytes: passedBytes });
+      }
       if (!(await input.write(chunk))) break;
+      if (doneBytes() === wholeBytes) continue;
+      wholeBytes = doneBytes();
+      const first = underWay.findIndex(({ endBytes }) => endBytes > wholeBytes);
+      await disk.add(underWay.splice(0, first === -1 ? underWay.length : first).map(({ file }) => file));
     }
     const read = await zstd.done;
     if (input.isOpen()) {
@@ -152,7 +182,7 @@ export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): 
         throw new RefusedArchive(
           `${name}: cannot be decompressed: zstd ended with exit code ${read.exitCode}: ${read.stderr.trim()}`,
         );
-      judged(() => digests.finish());
+      judged(() => reader.finish());
       await comparison.end();
     }
     input.end();
@@ -163,6 +193,8 @@ export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): 
         `${name} could not be unpacked into ${target}: ${JSON.stringify(tarArgv(target))} ended with exit code ` +
           `${exitCode}: ${stderr.trim().slice(-2_000)}`,
       );
+    await disk.add(underWay.map(({ file }) => file));
+    await disk.end();
   }
 
   /** What is wrong with the archive is a finding; anything else is a failure. */
@@ -182,11 +214,28 @@ class RefusedArchive extends Error {
   override readonly name = 'RefusedArchive';
 }
 
+/** In 512 bytes. The larger, the fewer turns between the two processes. */
+const blocksARecord = 512;
+
+/**
+ * How far tar has got: it prints a dot before it reads another whole record. What lies before the one that it had then is
+ * written, and closed; one more is left aside, whichever it counts from.
+ */
+function doneBy({ stdout }: RunningProcess): () => number {
+  let dots = 0;
+  stdout.on('data', (chunk: Buffer) => {
+    dots += chunk.length;
+  });
+  return () => Math.max(0, dots - 2) * blocksARecord * 512;
+}
+
 /** Owners, modes, extended attributes and ACLs as they were, where that is allowed: as root. */
 function tarArgv(target: string): readonly string[] {
   const asRoot = process.getuid?.() === 0;
   return [
     ...['tar', '--extract', '--file=-', '--preserve-permissions', '--numeric-owner', '--keep-old-files'],
+    ...[`--blocking-factor=${blocksARecord}`, '--read-full-records'],
+    ...['--checkpoint=1', '--checkpoint-action=dot'],
     ...(asRoot ? ['--same-owner', '--xattrs', '--xattrs-include=*', '--acls'] : ['--no-same-owner']),
     `--directory=${target}`,
   ];

@@ -9,7 +9,6 @@ import { openStore } from '../stores/activities.ts';
 import { readProofs, recordProof } from '../stores/proofs.ts';
 import { artifactsHere, showSet } from '../stores/sets.ts';
 import type { Store } from '../stores/store.ts';
-import { compareFiles } from './compare-files.ts';
 import { compareMongodb } from './compare-mongodb.ts';
 import { isolated, isSameRelease, refusedDrill, serverVersion } from './isolated.ts';
 import { clearScratch, makeScratch, scratchOf } from './scratch.ts';
@@ -148,13 +147,7 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
         unpackArtifact({ store, set: manifest.set, artifact, target, links }, { signal, onBytes }),
       );
       const result = { artifacts: [proof(unpacked.files)], notCompared: [], answers: [] };
-      if (unpacked.problems.length > 0) return { ...result, problems: unpacked.problems };
-      if (record === null) {
-        const problems = await phase('compare', () =>
-          compareFiles({ store, set: manifest.set, artifact, target, signal }),
-        );
-        return { ...result, problems };
-      }
+      if (unpacked.problems.length > 0 || record === null) return { ...result, problems: unpacked.problems };
       const data = join(target, unpacked.roots[0] ?? '');
       return { ...result, ...(await openAndCompare(record, { data, socket, database, signal, phase })) };
     } finally {

@@ -2,7 +2,6 @@ import type { Change } from '../../model/ledger.ts';
 import type { Artifact, Manifest, MongodbSetRecord } from '../../model/manifest.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { unpackArtifact } from '../archive/unpack.ts';
-import { compareFiles } from '../drill/compare-files.ts';
 import { refuse } from '../ledger/refusals.ts';
 import { openStore } from '../stores/activities.ts';
 import { artifactsHere, nameOf, showSet } from '../stores/sets.ts';
@@ -19,7 +18,7 @@ export interface UnpackBesideHooks {
 
 /**
  * Unpacks an artifact beside the data that it is to replace, with owners, modes, xattrs and ACLs; every digest is
- * compared on the way, and every file once more as it lies on the disk. The data itself is not touched. Fails for good
+ * compared, of every file as it lies on the disk. The data itself is not touched. Fails for good
  * as `SetDamaged` where the artifact is not what its manifest says, or holds something else than what is to be replaced.
  */
 export async function unpackBeside(
@@ -40,8 +39,7 @@ export async function unpackBeside(
     { store, set, artifact, target, links },
     { signal, onProcess },
   );
-  const found = problems.length > 0 ? problems : await compareFiles({ store, set, artifact, target, signal });
-  const wrong = found.length > 0 ? found : rootsDiffer(place, roots, member !== undefined);
+  const wrong = problems.length > 0 ? problems : rootsDiffer(place, roots, member !== undefined);
   if (wrong.length > 0)
     throw refuse(
       'SetDamaged',

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -9,6 +9,7 @@ import { unpackArtifact } from '../../activities/archive/unpack.ts';
 import { openStore } from '../../activities/stores/activities.ts';
 import { runCommand } from '../../activities/system/command.ts';
 import type { Artifact } from '../../model/manifest.ts';
+import { withTools } from './support.ts';
 import { copyTo, folderOf, setOf, siteWith } from '../stores/support.ts';
 
 const set = setOf('2026-11-20T190000Z-0a1b2c3d');
@@ -66,6 +67,75 @@ describe('a real artifact', () => {
     bytes[bytes.length - 20] = (bytes[bytes.length - 20] ?? 0) ^ 4;
     await writeFile(file, bytes);
     expect((await lie({})).problems.join()).toMatch(/was changed|cannot be decompressed/);
+  });
+});
+
+describe('what was unpacked is read again as it lies on the disk', () => {
+  const tree = () => join(folder, 'tree');
+  /** Larger than what lies between tar and the reader: most files are read while later ones are unpacked. */
+  const copyMany = async (): Promise<Artifact> => {
+    await mkdir(join(tree(), 'small'), { recursive: true });
+    for (let n = 0; n < 1_500; n++)
+      await writeFile(join(tree(), 'small', `${n}`.padStart(4, '0')), `file ${n}`);
+    await writeFile(join(tree(), 'images'), randomBytes(4 * 1024 * 1024));
+    await writeFile(join(tree(), 'z last'), 'the last one');
+    return copyTo(siteWith(join(folder, 'store')), 'mongo-1', set, name, tree());
+  };
+  /** A tar that unpacks well, and then does this below the target. */
+  const unpackAnd = (artifact: Artifact, then: string) =>
+    withTools(
+      {
+        tar: `#!/bin/sh
+          PATH=\${PATH#*:}
+          said=$(tar "$@") || exit
+          for last; do :; done
+          cd "\${last#--directory=}${tree()}" && ${then} && printf %s "$said"`,
+      },
+      () => unpackAnew(artifact),
+    );
+
+  test('and a byte that differs there, or a file that is not there, is named', async () => {
+    const artifact = await copyMany();
+    expect(await unpackAnd(artifact, 'true')).toMatchObject({ problems: [], files: 1_502 });
+    const last = `${name}: ${join(tree(), 'z last').slice(1)}`;
+    for (const [then, what] of [
+      [`printf X | dd of='z last' bs=1 seek=3 conv=notrunc status=none`, 'differs'],
+      [`printf more >>'z last'`, 'differs'],
+      [`rm 'z last'`, 'is missing'],
+      [`rm 'z last' && ln -s small/0001 'z last'`, 'cannot be read'],
+    ] as const) {
+      const { problems } = await unpackAnd(artifact, then);
+      expect(problems).toEqual([expect.stringContaining(`${last} ${what}`)]);
+      expect(problems[0]).toContain('where it was restored');
+    }
+  });
+
+  test('so content that is not what the list says is named, where every other digest is right', async () => {
+    const artifact = await copyMany();
+    const list = join(folderOf(join(folder, 'store'), set), artifact.fileList.name);
+    const lines = (await readFile(list, 'latin1')).split('\n');
+    for (const at of [0, 700, 1_501]) lines[at] = `${'ab'.repeat(32)}${lines[at]?.slice(64) ?? ''}`;
+    const text = lines.join('\n');
+    await writeFile(list, text, 'latin1');
+    const sha256 = createHash('sha256').update(text, 'latin1').digest('hex');
+    const { problems } = await unpackAnew({ ...artifact, fileList: { ...artifact.fileList, sha256 } });
+    expect(problems.map((problem) => problem.replace(tree().slice(1), ''))).toEqual([
+      `${name}: /images differs where it was restored`,
+      `${name}: /small/0699 differs where it was restored`,
+      `${name}: /z last differs where it was restored`,
+    ]);
+  });
+
+  test('until the job is cancelled: then nothing is waited for', async () => {
+    const artifact = await copyMany();
+    const cancel = new AbortController();
+    const store = openStore(siteWith(join(folder, 'store')), 'mongo-1', 'vault');
+    const reason = new Error('cancelled by a test');
+    const unpacking = unpackArtifact(
+      { store, set, artifact, target, links: 'into-roots' },
+      { signal: cancel.signal, onBytes: () => cancel.abort(reason) },
+    );
+    await expect(unpacking).rejects.toBe(reason);
   });
 });
 
