@@ -11,7 +11,7 @@ export function drillScreen({ set, store, proof }: Drill, paint: Paint = plain):
       ['artifact', 'host', 'content', 'files', 'unpack', 'open', 'compare', 'opened by'],
       ...artifacts.map(({ artifact, host, contentBytes, files, server, tookMs }) => [
         ...[artifact, host, bytes(contentBytes), String(files)],
-        ...[exactly(tookMs.unpack), server === null ? '-' : exactly(tookMs.open), exactly(tookMs.compare)],
+        ...[tookMs.unpack, tookMs.open, tookMs.compare].map((ms) => (ms === 0 ? '-' : exactly(ms))),
         server === null ? '-' : `mongod ${server}`,
       ]),
     ]),
