@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { RestoreRequest } from '../model/activities.ts';
 import type { DatabaseRecord, MongodbSetRecord } from '../model/manifest.ts';
 import type { Plan, PlanRestored, PlanService, RestoreTarget } from '../model/plan.ts';
@@ -19,19 +20,22 @@ type Manifest = RestoreRequest['manifest'];
  */
 export function resolveRestore({ site, digest }: LoadedSite, request: RestoreRequest): Plan {
   const { store, manifest } = request;
-  const records = chosenRecords(manifest, request.database);
+  const records = chosenRecords(site, request);
   const parts = records.map((record) => partOf(site, record, request));
   const targets = parts.flatMap((part) => part.targets);
-  const services = usedBy(site, records).map((service) => toPlanService(site, service));
+  // Who uses it goes on with the other members.
+  const stopped = request.member === undefined ? usedBy(site, records) : [];
+  const services = stopped.map((service) => toPlanService(site, service));
   const restored = parts.map((part) => part.restored);
   const holds = holdsOf(services, restored, targets);
   const stores = { [store]: storeOf(site, store) };
   const window = windowOf(site, request);
   const source = { store, set: manifest.set, targets };
+  const what = records.map(({ database }) => nameOf(database, request)).join(', ');
   const steps: Plan['steps'] = [
     {
       ...{ kind: 'unpack', id: '1', onFailure: 'fail', ...source },
-      label: `unpack and verify ${records.map(({ database }) => database).join(', ')} beside the data`,
+      label: `unpack and verify ${what} beside the data`,
     },
     ...(services.length === 0
       ? []
@@ -43,7 +47,7 @@ export function resolveRestore({ site, digest }: LoadedSite, request: RestoreReq
         ]),
     {
       ...{ kind: 'replace', id: services.length === 0 ? '2' : '3', onFailure: 'fail', ...source },
-      label: `replace the data of ${records.map(({ database }) => database).join(', ')}`,
+      label: `replace the data of ${what}`,
       usedBy: services.map(({ service, hosts }) => ({ service, hosts })),
       databases: restored,
     },
@@ -55,18 +59,46 @@ export function resolveRestore({ site, digest }: LoadedSite, request: RestoreReq
     ...{ steps, holds, stores, keep: null },
     hosts: hostsOf([], holds, stores),
     timing: timingOf(site, holds),
-    warnings: warningsOf(site, manifest, records),
+    warnings:
+      request.member === undefined
+        ? [...newSetWarnings(manifest, targets), ...warningsOf(site, manifest, records)]
+        : aloneWarnings(restored),
   };
 }
 
-function chosenRecords({ databases, set }: Manifest, name: string | undefined): readonly DatabaseRecord[] {
-  const chosen = databases.filter(({ database }) => name === undefined || database === name);
+function nameOf(database: string, { member }: RestoreRequest): string {
+  return member === undefined ? database : `${database} ${member}`;
+}
+
+function chosenRecords(
+  site: Site,
+  { manifest: { databases, set }, database: name, member }: RestoreRequest,
+): readonly DatabaseRecord[] {
+  const named = databases.filter(({ database }) => name === undefined || database === name);
+  if (member !== undefined && named.length > 0) return [ofMember(site, named, member)];
+  const chosen = named;
   if (chosen.length > 0) return chosen;
   const known = databases.map(({ database }) => database);
   throw new PlanError(
     name === undefined
       ? `set ${set.id} holds no database`
       : `set ${set.id} holds no database ${quoteWithNearest(name, known)} (it holds: ${byDistance(name, known).join(', ')})`,
+  );
+}
+
+/** Members of several databases have different names, as they are host and port. */
+function ofMember(site: Site, records: readonly DatabaseRecord[], member: string): DatabaseRecord {
+  const members = records.map((record) => {
+    const engine = Object.hasOwn(site.databases, record.database)
+      ? site.databases[record.database]?.engine
+      : undefined;
+    return { record, names: engine?.kind === 'mongodb' ? Object.keys(engine.members) : [] };
+  });
+  const found = members.find(({ names }) => names.includes(member));
+  if (found !== undefined) return found.record;
+  const known = members.flatMap(({ names }) => names);
+  throw new PlanError(
+    `the site file of ${site.site} names no member ${quoteWithNearest(member, known)}; what is restored holds ${records.map(({ database }) => database).join(', ')}`,
   );
 }
 
@@ -102,12 +134,19 @@ function mongodbPart(
   const { database, sets } = record;
   const [first] = sets;
   if (first === undefined) throw new PlanError(`set ${request.manifest.set.id} has no copy of ${database}`);
+  if (request.member !== undefined)
+    return memberPart(site, engine, record, { ...request, member: request.member });
   assertSameKind(engine, record);
-  assertSameMembers(database, Object.keys(engine.members), sets);
+  const named = Object.keys(engine.members);
+  const newSet = newSetOf(record, named, request);
+  if (newSet === null) assertSameMembers(database, named, sets);
   const targets = Object.entries(engine.members).map(([member, { host, data }]): RestoreTarget => {
     const own = sets.find((set) => set.member === member) ?? setOf(sets, member) ?? first;
     const artifact = artifactOf(request, ({ name }) => name === own.artifact, database);
-    return { database, member, host, ...artifact, replaces: [data] };
+    return {
+      ...{ database, member, host, ...artifact, replaces: [data] },
+      ...(newSet !== null && { newSet }),
+    };
   });
   const members = Object.entries(engine.members).map(([name, { host, service }]) => ({
     ...toPlanService(site, service),
@@ -119,6 +158,80 @@ function mongodbPart(
     targets,
     restored: { database, members, fingerprint: null, cluster: clusterOf(site, engine, record) },
   };
+}
+
+/**
+ * Of a replica set whose members the site file names otherwise: it becomes one of these, with an identity of its own. null:
+ * it stays what it was, or cannot be another one.
+ */
+function newSetOf(
+  { database, topology, sets }: MongodbRecord,
+  named: readonly string[],
+  { manifest, startedAt }: RestoreRequest,
+): string | null {
+  const before = [...new Set(sets.flatMap(namesIn))];
+  if (topology !== 'replica-set' || sameNames(dataNames(sets), named)) return null;
+  // An arbiter goes on voting for the members that it knows; apart from all of them it does no harm.
+  if (before.length > dataNames(sets).length && before.some((name) => named.includes(name))) return null;
+  return createHash('sha256')
+    .update([manifest.set.id, startedAt, database, ...named].join('\n'))
+    .digest('hex')
+    .slice(0, 24);
+}
+
+function dataNames(sets: readonly MongodbSetRecord[]): readonly string[] {
+  const names = sets.flatMap((record) =>
+    membersIn(record).flatMap((one) => (one['arbiterOnly'] === true ? [] : [String(one['host'])])),
+  );
+  return [...new Set(names)];
+}
+
+/** The copy of a member's set in its place; it is the set that goes on, and that it is made to follow. */
+function memberPart(
+  site: Site,
+  engine: MongodbEngine,
+  { database, sets }: MongodbRecord,
+  request: RestoreRequest & { readonly member: string },
+): Part {
+  const { member } = request;
+  const mine = setOf(sets, member);
+  const own = sets.find((set) => set.member === member) ?? mine;
+  const at = engine.members[member];
+  if (own === undefined || mine === undefined || at === undefined)
+    throw new PlanError(
+      `${member} was no member of ${database} when the set was taken (${sets.map(toWords).join('; ')}): start it on an empty folder and let it synchronise itself`,
+    );
+  const { marker, version, role, replicaSetConfig } = own;
+  if (role === 'standalone' || marker === null)
+    throw new PlanError(
+      `${member} of ${database} is no member of a replica set in the set: restore all of it, without --member`,
+    );
+  const others = Object.entries(engine.members)
+    .filter(([name]) => name !== member && namesIn(own).includes(name))
+    .map(([name, { host }]) => ({ name, host }));
+  if (others.length === 0)
+    throw new PlanError(
+      `${member} is the only member of its set that the site file names: there is nobody to catch up with. Restore all of it, without --member`,
+    );
+  const { host, data, service } = at;
+  const artifact = artifactOf(request, ({ name }) => name === own.artifact, database);
+  return {
+    targets: [{ database, member, host, ...artifact, replaces: [data] }],
+    restored: {
+      ...{ database, members: [{ ...toPlanService(site, service), name: member, host }], fingerprint: null },
+      rejoins: { member, setId: setIdOf(replicaSetConfig), version, point: marker, others },
+    },
+  };
+}
+
+/** As extended JSON has it. */
+function setIdOf(config: MongodbSetRecord['replicaSetConfig']): string | null {
+  const { replicaSetId } = (config?.['settings'] ?? {}) as { replicaSetId?: { $oid?: string } };
+  return replicaSetId?.$oid ?? null;
+}
+
+function toWords(record: MongodbSetRecord): string {
+  return `${record.set}, a ${record.role} of ${namesIn(record).join(', ')}`;
 }
 
 type MongodbRecord = Extract<DatabaseRecord, { engine: 'mongodb' }>;
@@ -191,11 +304,9 @@ function assertSameMembers(
   const isAlone = sets.some(({ role }) => role === 'standalone');
   const before = [...new Set(sets.flatMap(namesIn))];
   if (isAlone ? named.length === 1 : sameNames(before, named)) return;
-  const were = oneOfEach(sets).map(
-    (record) => `${record.set}, a ${record.role} of ${namesIn(record).join(', ')}`,
-  );
+  const were = oneOfEach(sets).map(toWords);
   throw new PlanError(
-    `${database} was ${were.join('; ')}; and the site file names ${named.join(', ')}: the data can be restored to the same members only`,
+    `${database} was ${were.join('; ')}; and the site file names ${named.join(', ')}: ${isAlone ? 'a standalone server has no others' : 'the data can be restored to the same members only'}`,
   );
 }
 
@@ -264,7 +375,9 @@ function holdsOf(
         [host, `data/${database}${member === undefined ? '' : `/${member}`}`] as const,
     ),
   ];
-  const hosts = [...new Set(all.map(([host]) => host))].sort();
+  // Those who are asked: another run that stops a member of the same set must not go on meanwhile.
+  const asked = databases.flatMap(({ rejoins }) => rejoins?.others ?? []).map(({ host }) => host);
+  const hosts = [...new Set([...all.map(([host]) => host), ...asked])].sort();
   return Object.fromEntries(
     hosts.map((host) => [
       host,
@@ -293,6 +406,30 @@ function windowOf(site: Site, { startedAt, upBy }: RestoreRequest) {
     if (error instanceof WindowError) throw new PlanError(`${site.site}/${restoreName}: ${error.message}`);
     throw error;
   }
+}
+
+function newSetWarnings({ databases }: Manifest, targets: readonly RestoreTarget[]): readonly string[] {
+  return databases.flatMap((record) => {
+    const now = targets.flatMap(({ database, member, newSet }) =>
+      database === record.database && newSet !== undefined && member !== undefined ? [member] : [],
+    );
+    if (record.engine !== 'mongodb' || now.length === 0) return [];
+    const left = dataNames(record.sets).filter((name) => !now.includes(name));
+    return [
+      `${record.database} becomes a replica set of ${now.join(', ')}, as the site file names them, all alike: priorities, votes, tags and delays of its configuration are not taken over; users are`,
+      `${left.join(', ')} of the set ${left.length === 1 ? 'is' : 'are'} not in the site file and not stopped: it is another replica set of the same name from then on, so let nobody know both`,
+    ].slice(0, left.length === 0 ? 1 : 2);
+  });
+}
+
+function aloneWarnings(databases: readonly PlanRestored[]): readonly string[] {
+  return databases.flatMap(({ database, rejoins }) =>
+    rejoins === undefined
+      ? []
+      : [
+          `only ${rejoins.member} of ${database} is replaced, and catches up with ${rejoins.others.map(({ name }) => name).join(', ')}: they and who uses them go on, so it is not compared with the set`,
+        ],
+  );
 }
 
 function warningsOf(site: Site, manifest: Manifest, records: readonly DatabaseRecord[]): readonly string[] {

@@ -23,7 +23,7 @@ import type {
   Verification,
   VerificationRecord,
 } from './manifest.ts';
-import type { Instant, Plan } from './plan.ts';
+import type { Instant, Plan, PlanRejoin } from './plan.ts';
 import type { Check, Report } from './progress.ts';
 import type { Verdict } from './retention.ts';
 import type { CopyWay, DrillCheck, HostName, Retention } from './site.ts';
@@ -451,12 +451,25 @@ export interface MongodbActivities {
     readonly marker: Optime;
   }): Promise<readonly string[]>;
   /** Of a member that runs, with a fingerprint from a manifest. */
+  /** Of the members on its host that go on: whether one of their set can be replaced by its copy now. */
+  mongodbRejoin(input: {
+    readonly site: string;
+    readonly database: string;
+    readonly rejoins: PlanRejoin;
+  }): Promise<RejoinAnswer>;
   mongodbCompare(input: {
     readonly site: string;
     readonly database: string;
     readonly member: string;
     readonly fingerprint: Readonly<Record<string, unknown>> | null;
   }): Promise<MongodbComparison>;
+}
+
+export interface RejoinAnswer {
+  /** Why it must not be replaced. */
+  readonly problems: readonly string[];
+  /** One that was asked is the primary: only what that says is sure. */
+  readonly hasPrimary: boolean;
 }
 
 /** What a restored database holds, compared with what its set was when it was taken. */

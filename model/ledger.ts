@@ -18,6 +18,8 @@ export type Change =
       readonly service: string;
       /** Read again right before the stop: an election may have moved the primary. */
       readonly guard?: MemberGuard;
+      /** Of a member that gets other data: once that is committed it is started, also if it was found stopped. */
+      readonly startsOnceKept?: boolean;
     }
   | { readonly kind: 'balancer-stopped'; readonly database: string }
   /** A copy of a stopped member's data, on its own host; undone by removing it. */
@@ -28,7 +30,12 @@ export type Change =
       readonly by: CopyWay;
     }
   /** An artifact, unpacked and verified beside the data that it is to replace; undone by removing it. */
-  | ({ readonly kind: 'set-unpacked'; readonly store: string } & Restored)
+  | ({
+      readonly kind: 'set-unpacked';
+      readonly store: string;
+      /** Of a member of a replica set that is to have the members of the site file: its new identity, the same in all. */
+      readonly newSet?: string;
+    } & Restored)
   /**
    * The data moved aside, and what was unpacked put in its place; undone by moving both back, unless it was committed:
    * then what is there stays, and so does what was moved aside.

@@ -1,3 +1,4 @@
+import type { Optime } from './ledger.ts';
 import type { SetRef } from './manifest.ts';
 import type { CopyWay, HostName, OnFailure, Retention, WaitEnd } from './site.ts';
 
@@ -124,6 +125,8 @@ export interface RestoreTarget {
   readonly contentBytes: number;
   /** What is replaced, absolute, as the site file names it. */
   readonly replaces: readonly string[];
+  /** Its replica set gets the members of the site file, and this identity (24 hex digits). Absent: it stays the set that it was. */
+  readonly newSet?: string;
 }
 
 /** What is stopped to be restored, and compared afterwards. */
@@ -135,6 +138,20 @@ export interface PlanRestored {
   readonly fingerprint: Readonly<Record<string, unknown>> | null;
   /** Absent: no sharded cluster. */
   readonly cluster?: PlanCluster;
+  /** Only this member is replaced, while its set goes on. Absent: all of them. */
+  readonly rejoins?: PlanRejoin;
+}
+
+/** One member gets a copy of its set, and catches up with the others by the oplog. */
+export interface PlanRejoin {
+  readonly member: string;
+  /** Of the replica set, as the copy has it. */
+  readonly setId: string | null;
+  readonly version: string;
+  /** The copy ends there, or after it. */
+  readonly point: Optime;
+  /** Those of its set that the site file names: who is asked. */
+  readonly others: readonly { readonly name: string; readonly host: HostName }[];
 }
 
 /** Of a sharded cluster that is restored: as the manifest has it, and how it is stopped and started. */

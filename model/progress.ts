@@ -134,6 +134,8 @@ export interface ServiceDowntime {
   readonly host: HostName;
   readonly downMs: number;
   readonly found: 'running' | 'stopped';
+  /** It was found stopped, and was started on restored data. */
+  readonly started?: boolean;
 }
 
 /** A row of the go/no-go table. */

@@ -216,17 +216,16 @@ function noteDown(
   if (found === 'running') run.down.set(key, { service, host, since: nowInstant(), step });
 }
 
-function noteUp(run: Run, { change, host }: Entry): void {
+function noteUp(run: Run, { change, host, committed = false }: Entry): void {
   if (change.kind !== 'service-stopped') return;
   const key = `${change.service}@${host}`;
   const down = run.down.get(key);
   const downMs = down === undefined ? 0 : Date.now() - Date.parse(down.since);
   const before = run.downtimes.get(key)?.downMs ?? 0;
+  const found = run.found.get(key) ?? 'running';
   run.downtimes.set(key, {
-    service: change.service,
-    host,
-    downMs: before + downMs,
-    found: run.found.get(key) ?? 'running',
+    ...{ service: change.service, host, downMs: before + downMs, found },
+    ...(committed && found === 'stopped' && { started: true }),
   });
   run.down.delete(key);
 }

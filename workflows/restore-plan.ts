@@ -12,6 +12,8 @@ export interface RestoreInput {
   readonly store?: string;
   /** Absent: all that is in the set. */
   readonly database?: string;
+  /** One member of a replica set alone, which catches up with the others. Absent: all. */
+  readonly member?: string;
   /** `HH:MM`, or an instant: by then all is up again, restored or as before. Absent: as long as limits.longest-down allows. */
   readonly upBy?: string;
   /** Who wants it, and why: what is replaced is in use. */
@@ -26,7 +28,7 @@ export async function planRestore(
   input: Omit<RestoreInput, 'by' | 'why'>,
   startedAt: Instant,
 ): Promise<ResolvedPlan> {
-  const { site, database, upBy } = input;
+  const { site, database, member, upBy } = input;
   const { set, store, keeper } = await chosenSet(input);
   const { complete, publishedAt, artifacts, databases } = await agent(site, keeper, {
     ...{ summary: `show ${set.id}`, withinMs: shortMs },
@@ -34,6 +36,7 @@ export async function planRestore(
   return control('resolve the restore').resolveRestore({
     ...{ site, startedAt, store, manifest: { set, complete, publishedAt, artifacts, databases } },
     ...(database !== undefined && { database }),
+    ...(member !== undefined && { member }),
     ...(upBy !== undefined && { upBy }),
   });
 }

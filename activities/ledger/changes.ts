@@ -153,8 +153,10 @@ async function startAgain(world: World, name: string, entry: EntryState, options
   const service = known(entry.service);
   if (entry.endedAt === null) await settle(world, service, entry, options);
   await world.letGo(service);
-  if (found.kind !== 'service' || found.state === 'stopped') return 'was found stopped, left stopped';
-  await world.start(name, service, { also: found.dragged ?? [], signal: options.signal });
+  const wasStopped = found.kind !== 'service' || found.state === 'stopped';
+  if (wasStopped && entry.committedAt === null) return 'was found stopped, left stopped';
+  const also = found.kind === 'service' ? (found.dragged ?? []) : [];
+  await world.start(name, service, { also, signal: options.signal });
   return 'started';
 }
 

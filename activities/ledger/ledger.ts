@@ -41,8 +41,9 @@ export interface LedgerDeps {
 }
 
 /** What a commit makes stay. */
-function isKept({ kind }: Change): boolean {
-  return kind === 'data-moved-aside' || kind === 'balancer-replaced';
+function isKept(change: Change): boolean {
+  if (change.kind === 'service-stopped') return change.startsOnceKept === true;
+  return change.kind === 'data-moved-aside' || change.kind === 'balancer-replaced';
 }
 
 /** The journal's side of the protocol: what a run, the watchdog, `recover` and the agent itself may ask of a host. */

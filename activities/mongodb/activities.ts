@@ -8,6 +8,7 @@ import { waitForGate } from './gate.ts';
 import { readPrimary, writeMarker } from './marker.ts';
 import { writesSince } from './oplog.ts';
 import type { Patience } from './poll.ts';
+import { mayRejoin } from './rejoin.ts';
 import { readTopology } from './topology.ts';
 
 export interface MongodbActivityDeps {
@@ -51,6 +52,7 @@ export function createMongodbActivities({
       readFingerprint(site, database, member, marker, soon()),
     mongodbCompare: ({ database, member, fingerprint }) =>
       compareMember(site, database, member, fingerprint, soon()),
+    mongodbRejoin: ({ database, rejoins }) => mayRejoin(site, host, database, rejoins, soon()),
     mongodbWritesSince: ({ database, member, marker }) => writesSince(site, database, member, marker, soon()),
   };
 }

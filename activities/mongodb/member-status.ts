@@ -84,6 +84,16 @@ export function lacksMajorityWithout(status: MemberStatus): string | null {
     : null;
 }
 
+/** The same as if `member` had said it, who may be gone: who was asked is one of the others. null: no member of the set. */
+export function asSeenBy(member: string, status: MemberStatus): MemberStatus | null {
+  const self = status.others.find(({ name }) => name === member);
+  if (self === undefined) return null;
+  const asked = { ...status.self, state: status.state, healthy: true, applied: status.applied };
+  const { state, applied } = self;
+  const others = [asked, ...status.others.filter((other) => other !== self)];
+  return { ...status, ...{ state, applied, durable: null, isSyncing: false, self, others } };
+}
+
 async function statusOf(client: MongoClient): Promise<Document | null> {
   try {
     return await client.db('admin').command({ replSetGetStatus: 1 });

@@ -1,4 +1,4 @@
-import type { Document, MongoClient } from 'mongodb';
+import { ObjectId, type Document, type MongoClient } from 'mongodb';
 import type { MongodbTopology } from '../../model/activities.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { readBalancerSettings } from './balancer.ts';
@@ -35,6 +35,12 @@ export function dataMembers(config: Document): readonly string[] {
   return (config['members'] as Document[])
     .filter((m) => m['arbiterOnly'] !== true)
     .map((m) => String(m['host']));
+}
+
+/** Made when the set is initiated: members of another one are not listened to. As hex; null: of a set from before 3.2. */
+export function setIdOf(config: Document): string | null {
+  const id: unknown = (config['settings'] as Document | undefined)?.['replicaSetId'];
+  return id instanceof ObjectId ? id.toHexString() : null;
 }
 
 async function readCluster(

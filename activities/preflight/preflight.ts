@@ -7,6 +7,7 @@ import type { Journal } from '../ledger/journal.ts';
 import { PROTOCOL } from '../ledger/ledger.ts';
 import { openEntries } from '../ledger/records.ts';
 import { checkMongodb } from '../mongodb/checks.ts';
+import { checkRejoin } from '../mongodb/rejoin.ts';
 import { createDriver } from '../services/drivers.ts';
 import { checkRestore } from '../restore/checks.ts';
 import { checkCluster } from '../restore/cluster-checks.ts';
@@ -26,6 +27,8 @@ export interface PreflightDeps {
   readonly signal: () => AbortSignal;
 }
 
+/** Members of a set that is written to are never all at the same point; for one to reach what it was asked for. */
+const rejoinMs = 15_000;
 /** What copies, and what verifies, starts these. */
 const tools = ['tar', 'zstd', 'flock', 'find'];
 
@@ -71,7 +74,9 @@ async function checkPlan(
     Promise.resolve([journalCheck(deps, input)]),
     ...toolsFor(site, stores).map((tool) => toolCheck(host, tool)),
     ...services.map((service) =>
-      guarded(host, `service ${service}`, () => checkService(site, host, service)),
+      guarded(host, `service ${service}`, () =>
+        checkService(site, host, service, { startsOnceKept: startsOnceKept(plan, service) }),
+      ),
     ),
     ...databases
       .filter(({ engine }) => engine === 'mongodb')
@@ -94,8 +99,25 @@ async function checkPlan(
           checkCluster(site, host, restored, deps.signal()),
         ),
       ),
+    ...replacedBy(plan.steps)
+      .flatMap((step) => step.databases)
+      .map(({ database, rejoins }) =>
+        guarded(host, `restore ${database}`, () =>
+          rejoins === undefined
+            ? Promise.resolve([])
+            : checkRejoin(site, host, database, rejoins, {
+                ...{ untilMs: Date.now() + rejoinMs, signal: deps.signal() },
+              }),
+        ),
+      ),
   ]);
   return { checks: groups.flat(), copyBy };
+}
+
+function startsOnceKept(plan: Plan, service: string): boolean {
+  return replacedBy(plan.steps)
+    .flatMap(({ databases }) => databases)
+    .some(({ rejoins, members }) => rejoins !== undefined && members.some((one) => one.service === service));
 }
 
 /** What a restore reads needs neither room nor proofs. */

@@ -9,6 +9,8 @@ import type { ManagerOptions } from '../services/systemctl.ts';
 export interface ServiceCheckOptions extends ManagerOptions {
   /** A database's server: killed before it has stopped, its copy is unclean. Absent: a member of a database names it. */
   readonly stateful?: boolean;
+  /** It gets restored data, and is started on it whatever it was found. */
+  readonly startsOnceKept?: boolean;
 }
 
 /** Rows for one service on this host; changes nothing. */
@@ -41,7 +43,7 @@ export async function checkService(
   }
   const driver = createDriver(service, options);
   return [
-    await stateRow(service, driver, row),
+    await stateRow(service, driver, row, options),
     ...(await triggerRows(driver, row)),
     ...(await stopTimeoutRows(service, driver, options.stateful ?? isMember(site, host, name), row)),
     ...holdRows(service, row),
@@ -60,7 +62,12 @@ function rows(host: HostName, subject: string): Row {
   });
 }
 
-async function stateRow(service: Service, driver: ServiceDriver, row: Row): Promise<Check> {
+async function stateRow(
+  service: Service,
+  driver: ServiceDriver,
+  row: Row,
+  { startsOnceKept = false }: ServiceCheckOptions,
+): Promise<Check> {
   const { state, detail, dragged, triggers } = await driver.observe();
   const others = dragged.filter((unit) => !triggers.includes(unit));
   const along = others.length === 0 ? '' : `; a stop takes along ${others.join(', ')}`;
@@ -74,6 +81,7 @@ async function stateRow(service: Service, driver: ServiceDriver, row: Row): Prom
         );
   }
   if (state === 'stopped' || state === 'failed') {
+    if (startsOnceKept) return row('go', `found ${state}: it will be started once its data is restored`);
     return service.normally === 'stopped' && state === 'stopped'
       ? row('go', `stopped, as it normally is: ${detail}`)
       : row(

@@ -1,6 +1,6 @@
 import { chmod, chown, lstat, mkdir } from 'node:fs/promises';
 import { posix } from 'node:path';
-import { Long, type Document, type MongoClient } from 'mongodb';
+import { Long, ObjectId, type Document, type MongoClient } from 'mongodb';
 import type { MongodbSetRecord } from '../../model/manifest.ts';
 import type { Argv, HostName, Site } from '../../model/site.ts';
 import { isolated } from '../drill/isolated.ts';
@@ -26,7 +26,12 @@ interface Copy {
   readonly record: MongodbSetRecord;
   readonly place: RestorePlace;
   readonly root: string;
+  /** The identity that its replica set gets, with the members of the site file. */
+  readonly newSet?: string;
 }
+
+/** More cannot vote: https://www.mongodb.com/docs/manual/reference/limits/ */
+const mostVoters = 7;
 
 /**
  * Opens the copy of a member alone, where it reaches nobody, and puts its replica set configuration right. A primary that
@@ -38,7 +43,7 @@ interface Copy {
 export async function settleIdentity(
   site: Site,
   host: HostName,
-  { database, record, place, root }: Copy,
+  { database, record, place, root, newSet }: Copy,
   hooks: { readonly signal: AbortSignal; readonly onProcess: (pid: number) => void },
 ): Promise<void> {
   const mongod = mongodOf(site, database);
@@ -47,6 +52,7 @@ export async function settleIdentity(
       'UnknownName',
       `the site file of ${host} names no mongod to open the copy of ${database} with`,
     );
+  const members = Object.keys(engineOf(site, database).members);
   const data = unpackedRoot(place, root);
   const { uid, gid } = await lstat(data);
   await letThrough(place, root);
@@ -64,11 +70,15 @@ export async function settleIdentity(
       ...{ scratchDir: data, listen: { socket }, log: posix.join(own, 'log'), withinMs: openWithinMs },
       ...{ command: isolated(mongod, { uid, gid }), ...hooks },
     },
-    (client) => settleTerm(client, record),
+    (client) => settleConfig(client, record, newSet === undefined ? null : { newSet, members }),
   );
 }
 
-async function settleTerm(client: MongoClient, { set, artifact, marker }: MongodbSetRecord): Promise<void> {
+async function settleConfig(
+  client: MongoClient,
+  { set, artifact, marker }: MongodbSetRecord,
+  wanted: { readonly newSet: string; readonly members: readonly string[] } | null,
+): Promise<void> {
   const local = client.db('local');
   const last = await local.collection('oplog.rs').find().sort({ $natural: -1 }).limit(1).next();
   const end = last && optimeOf(last);
@@ -77,8 +87,46 @@ async function settleTerm(client: MongoClient, { set, artifact, marker }: Mongod
   const configs = local.collection<Document & { _id: string }>('system.replset');
   const config = await configs.findOne({ _id: set });
   if (config === null) throw refuse('SetDamaged', `${artifact} holds no configuration of replica set ${set}`);
-  if (Number(config['term'] ?? -1) > end.term)
+  if (wanted !== null)
+    await configs.replaceOne({ _id: set }, newConfig(config, marker?.term ?? end.term, wanted));
+  else if (Number(config['term'] ?? -1) > end.term)
     await configs.updateOne({ _id: set }, { $set: { term: Long.fromNumber(end.term) } });
+}
+
+/**
+ * The first configuration of a set of other members, as it is written by hand where a set is restored to new hosts. Word for
+ * word the same on each of them, as they take one of the same version and term for the same: so nothing is taken over that
+ * may differ from copy to copy. An identity of its own keeps it apart from members of the old set, which may still run
+ * and know some of its names.
+ *
+ * https://www.mongodb.com/docs/ops-manager/current/tutorial/restore-replica-set/
+ */
+function newConfig(
+  { _id, protocolVersion, settings }: Document,
+  term: number,
+  { newSet, members }: { readonly newSet: string; readonly members: readonly string[] },
+): Document {
+  const { electionTimeoutMillis, heartbeatTimeoutSecs, chainingAllowed } = (settings ?? {}) as Readonly<
+    Record<string, unknown>
+  >;
+  const kept = { electionTimeoutMillis, heartbeatTimeoutSecs, chainingAllowed };
+  return {
+    ...{
+      _id: _id as unknown,
+      version: 1,
+      term: Long.fromNumber(term),
+      protocolVersion: protocolVersion as unknown,
+    },
+    writeConcernMajorityJournalDefault: true,
+    members: members.map((host, index) => ({
+      ...{ _id: index, host },
+      ...(index >= mostVoters && { votes: 0, priority: 0 }),
+    })),
+    settings: {
+      ...Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined)),
+      replicaSetId: ObjectId.createFromHexString(newSet),
+    },
+  };
 }
 
 /** The server runs as the owner of the data, who must come by; what lies there is guarded as it is in its own place. */

@@ -50,7 +50,10 @@ export async function unpackBeside(
     await settleIdentity(
       site,
       host,
-      { database: change.database, record, place, root: roots[0] ?? '' },
+      {
+        ...{ database: change.database, record, place, root: roots[0] ?? '' },
+        ...(change.newSet !== undefined && { newSet: change.newSet }),
+      },
       hooks,
     );
   // On the disk, before anything is moved for it.

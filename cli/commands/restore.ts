@@ -11,6 +11,7 @@ import { afterStart } from './run.ts';
 interface RestoreOptions extends ServerOptions {
   readonly store?: string;
   readonly database?: string;
+  readonly member?: string;
   readonly upBy?: string;
   readonly plan?: boolean;
   readonly yes?: boolean;
@@ -32,6 +33,10 @@ export function addRestore(program: Command): void {
     .argument('<set>', 'its id, or the beginning of it')
     .option('--store <name>', 'where it is in several stores')
     .option('--database <name>', 'only this one of those in the set')
+    .option(
+      '--member <name>',
+      'only this member of a replica set: it catches up with the others, which go on',
+    )
     .option(
       '--up-by <time>',
       'when all must be up, restored or as before: HH:MM, or an instant (default: limits.longest-down)',
@@ -73,6 +78,7 @@ async function restore(
   {
     store,
     database,
+    member,
     upBy,
     plan = false,
     yes = false,
@@ -86,6 +92,7 @@ async function restore(
     ...{ site, set },
     ...(store !== undefined && { store }),
     ...(database !== undefined && { database }),
+    ...(member !== undefined && { member }),
     ...(upBy !== undefined && { upBy }),
   };
   if (plan || !yes) {

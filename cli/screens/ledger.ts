@@ -57,5 +57,8 @@ function foundWords({ change, found }: Entry): string {
   if (found.kind === 'data') return 'will be put back as found, unless the restore is done';
   if (found.kind === 'balancer') return 'will be put back as found';
   if (found.kind === 'snapshot') return 'will be removed';
-  return found.state === 'running' ? 'found running' : 'found stopped, stays stopped';
+  if (found.state === 'running') return 'found running';
+  return change.kind === 'service-stopped' && change.startsOnceKept === true
+    ? 'found stopped, will be started once the restore is done'
+    : 'found stopped, stays stopped';
 }

@@ -86,9 +86,9 @@ function stepsTable(steps: readonly StepRecord[]): string {
 function servicesTable({ services }: Report): string {
   return columns([
     ['service', 'host', 'down', 'found'],
-    ...services.map(({ service, host, downMs, found }) => [
+    ...services.map(({ service, host, downMs, found, started = false }) => [
       ...[service, host, found === 'stopped' ? '-' : exactly(downMs)],
-      found === 'stopped' ? 'stopped, left stopped' : 'running',
+      found === 'running' ? 'running' : started ? 'stopped, started' : 'stopped, left stopped',
     ]),
   ]);
 }

@@ -239,6 +239,7 @@ export function createMiniature(
       mongodbFlush: async () => ({ flushed: true }),
       mongodbFingerprint: async () => ({}),
       mongodbWritesSince: async () => [],
+      mongodbRejoin: async () => ({ problems: [], hasPrimary: true }),
       mongodbCompare: async () => ({ problems: [], notCompared: null }),
     };
   }

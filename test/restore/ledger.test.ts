@@ -84,6 +84,21 @@ describe('a restore in the journal of its host', () => {
     expect(host.asked.at(-1)).toBe('move back /data/db 1');
   });
 
+  test('starts a server that was found stopped once its new data is committed, and else leaves it stopped', async () => {
+    for (const commits of [false, true]) {
+      host.states.set(service(), 'stopped');
+      const ref = await host.claim({ again: true });
+      const change: Change = { kind: 'service-stopped', service: service(), startsOnceKept: true };
+      await host.ledger.applyChange(host.change(ref, '3/1/db@one', { change, position: '3/1/db' }));
+      if (commits) await host.ledger.commit({ ref, scope: '3' });
+      host = host.restart();
+      host.nowMs += 24 * 3_600_000;
+      expect(await host.alone()).toEqual({ kind: 'back' });
+      expect(host.states.get(service())).toBe(commits ? 'running' : 'stopped');
+      host.nowMs -= 24 * 3_600_000;
+    }
+  });
+
   test('of a cluster has the balancer of the set once it is committed, and before that the one that it had', async () => {
     const settings = { balancer: { _id: 'balancer', stopped: false } };
     const replaced: Change = { kind: 'balancer-replaced', database: 'db', settings };
@@ -128,6 +143,10 @@ describe('a restore in the journal of its host', () => {
     await expect(host.ledger.applyChange(elsewhere)).rejects.toThrow('is not on one');
     expect(host.asked).toEqual([]);
   });
+
+  function service(): string {
+    return [...host.states.keys()][0] ?? '';
+  }
 
   function claim(): Promise<Ref> {
     return host.claim({ holds: ['data/db/one:27017'] });

@@ -2,12 +2,14 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { startCopiedSet, writeCopySite, type CopiedSet } from '../../bench/copy-rig.ts';
+import type { Document } from 'mongodb';
 import { createUnitServers } from '../../demo/cluster.ts';
 import { deploy } from '../../demo/local/mongodb/deployment.ts';
 import { describeSet } from '../../demo/local/mongodb/replica-set.ts';
+import type { Member } from '../support/mongodb.ts';
 import type { Report } from '../../model/progress.ts';
 import { startAll, type Running } from '../cli/coldbackup.ts';
-import { as, nativeMongod, reconfigure } from '../mongodb/fixture.ts';
+import { as, backup, nativeMongod, reconfigure, uriOf } from '../mongodb/fixture.ts';
 import { createCleanup, type Cleanup } from '../support/processes.ts';
 import { holdAliveLock } from '../../demo/local/alive-lock.ts';
 
@@ -52,6 +54,9 @@ describe('coldbackup restore of MongoDB', () => {
         { writeConcern: { w: 'majority' } },
       );
     });
+    await as(one.set.uri, (admin) =>
+      admin.command({ createUser: backup.user, pwd: backup.password, roles: ['root'] }),
+    );
     site = await writeCopySite(cleanup, [one, alone]);
     all = await startAll(cleanup, site);
     set = await backUp(database);
@@ -65,15 +70,7 @@ describe('coldbackup restore of MongoDB', () => {
     });
   }, 180_000);
 
-  test('says no to a set of another release or another set, and nothing is changed', async () => {
-    const forged = (change: (text: string) => string) => async (words: string, code: number) => {
-      const file = join(site.store, 'copies', database, set, 'manifest.json');
-      const text = readFileSync(file, 'utf8');
-      writeFileSync(file, change(text));
-      const said = await all.coldbackup('restore', 'copies', set, '--plan');
-      writeFileSync(file, text);
-      expect([said.code, said.stdout + said.stderr]).toEqual([code, expect.stringContaining(words)]);
-    };
+  test('says no to a set of another release or another set, and what it would do with other members; nothing is changed', async () => {
     await forged((text) => text.replace(/"version": "6\.0\./, '"version": "5.0.'))(
       'the set was written by 5.0.',
       3,
@@ -81,7 +78,7 @@ describe('coldbackup restore of MongoDB', () => {
     await forged((text) => text.replace(`"_id": "${database}"`, '"_id": "other"'))('replica set other', 3);
     const [member] = one.set.members;
     const elsewhere = { from: `"host": "${member?.name ?? ''}"`, to: '"host": "10.0.0.9:27017"' };
-    await forged((text) => text.replace(elsewhere.from, elsewhere.to))('to the same members only', 2);
+    await forged((text) => text.replace(elsewhere.from, elsewhere.to))('becomes a replica set of', 0);
     await forged((text) => text.replace('"format": 1', '"format": 2'))('no set', 2);
   });
 
@@ -114,6 +111,94 @@ describe('coldbackup restore of MongoDB', () => {
     for (const path of aside) rmSync(path, { recursive: true });
   }, 120_000);
 
+  test('of one member is refused where it would lose data or could not catch up, before anything is stopped', async () => {
+    const [first, second] = await secondaries();
+    const no = async (member: string, words: string) => {
+      const said = await all.coldbackup('restore', 'copies', set, '--member', member, '--plan');
+      expect([said.code, said.stdout + said.stderr]).toEqual([3, expect.stringContaining(words)]);
+    };
+    await no((await one.set.primary()).name, 'is the primary of the set');
+    const name = first?.name ?? '';
+    const other = /("marker": \{\s*"ts": )"[^"]*"/;
+    await forged((text) => text.replace(other, '$1"1700000000,1"'))('not in its oplog', 3, '--member', name);
+    const id = /("replicaSetId": \{\s*"\$oid": )"[^"]*"/;
+    await forged((text) => text.replace(id, '$1"0123456789abcdef01234567"'))(
+      'another replica set than the copy',
+      3,
+      ...['--member', name],
+    );
+    if (second === undefined) throw new Error('the set has one secondary only');
+    await one.set.stopMember(second);
+    await no(name, 'its set would lose its majority');
+    const unknown = await all.coldbackup('restore', 'copies', set, '--member', '127.0.0.1:1', '--plan');
+    expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('names no member') });
+    await one.set.startMember(second);
+    await one.set.untilHealthy();
+  }, 60_000);
+
+  test('of one member whose disk was lost puts the copy of its set there, starts it, and it has what the others have', async () => {
+    const [lost] = await secondaries();
+    if (lost === undefined) throw new Error('the set has no secondary');
+    await one.set.stopMember(lost);
+    rmSync(lost.dataDir, { recursive: true });
+    await as((await one.set.primary()).uri, (_, client) =>
+      client
+        .db('shop')
+        .collection('orders')
+        .insertOne({ n: documents + 1 }, { writeConcern: { w: 2 } }),
+    );
+    const report = await restore(set, { more: ['--member', lost.name] });
+    expect(report.restore).toMatchObject({
+      committed: true,
+      targets: [{ member: lost.name, aside: [] }],
+      compared: [{ text: expect.stringMatching(/^not compared, as its set went on: .* has caught up with/) }],
+    });
+    expect(report.services).toMatchObject([
+      { service: `mongod-${lost.port}`, found: 'stopped', started: true },
+    ]);
+    await one.set.untilHealthy();
+    const count = (uri: string, filter: Document) =>
+      as(uri, (_, client) => client.db('shop').collection('orders').countDocuments(filter));
+    expect(await count(lost.uri, { n: documents + 1 })).toBe(1);
+    expect(await count(lost.uri, {})).toBe(await count((await one.set.primary()).uri, {}));
+  }, 60_000);
+
+  test('of a replica set whose members the site file names otherwise makes one of these, with its users', async () => {
+    const spare = await startSpares(cleanup);
+    const elsewhere = await writeCopySite(cleanup, [spare]);
+    // The sets of the site that was lost lie in its store.
+    const text = readFileSync(elsewhere.file, 'utf8').replaceAll(elsewhere.store, site.store);
+    writeFileSync(elsewhere.file, text);
+    for (const { port } of spare.set.members)
+      writeFileSync(join(dirname(elsewhere.sites), `${port}.uri`), `${uriOf({ port } as Member, backup)}\n`);
+    const there = await startAll(cleanup, elsewhere);
+    const names = spare.set.members.map(({ name }) => name);
+    const planned = await there.coldbackup('restore', 'copies', set, '--plan');
+    expect([planned.code, planned.stdout]).toEqual([
+      0,
+      expect.stringContaining(`orders becomes a replica set of ${names.join(', ')}, as the site file names`),
+    ]);
+    const report = await restore(set, { by: there });
+    expect(report.restore?.compared).toEqual([
+      { database, text: expect.stringMatching(/^fingerprint passed, asked of/) },
+    ]);
+    for (const member of spare.set.members)
+      await as(`${uriOf(member, backup)}&directConnection=true`, async (admin, client) => {
+        expect(await client.db('shop').collection('orders').countDocuments()).toBe(documents);
+        const { config } = (await admin.command({ replSetGetConfig: 1 })) as unknown as { config: Config };
+        expect(config.members.map((one) => one.host)).toEqual(names);
+        expect(config.settings.replicaSetId).not.toEqual(await setIdNow());
+      });
+    await as(
+      `mongodb://${backup.user}:${encodeURIComponent(backup.password)}@${names.join(',')}/?authSource=admin&replicaSet=orders`,
+      (_, client) =>
+        client
+          .db('shop')
+          .collection('orders')
+          .insertOne({ n: -2 }, { writeConcern: { w: 2, wtimeoutMS: 30_000 } }),
+    );
+  }, 120_000);
+
   test('of a standalone server puts its documents back; what could not be compared is said', async () => {
     const of = await backUp('alone');
     const { uri } = alone.set;
@@ -136,9 +221,35 @@ describe('coldbackup restore of MongoDB', () => {
     return report.sets[0]?.set.id ?? '';
   }
 
-  async function restore(of: string): Promise<Report> {
-    const wanted = ['restore', 'copies', of, '--yes', '--why', 'a test', '--wait', '--json'];
-    const { code, stdout } = await all.coldbackup(...wanted);
+  function forged(change: (text: string) => string) {
+    return async (words: string, code: number, ...more: readonly string[]): Promise<void> => {
+      const file = join(site.store, 'copies', database, set, 'manifest.json');
+      const text = readFileSync(file, 'utf8');
+      writeFileSync(file, change(text));
+      const said = await all.coldbackup('restore', 'copies', set, ...more, '--plan');
+      writeFileSync(file, text);
+      expect([said.code, said.stdout + said.stderr]).toEqual([code, expect.stringContaining(words)]);
+    };
+  }
+
+  async function secondaries(): Promise<readonly Member[]> {
+    const { port } = await one.set.primary();
+    return one.set.members.filter((member) => member.port !== port);
+  }
+
+  async function setIdNow(): Promise<unknown> {
+    return as(one.set.uri, async (admin) => {
+      const { config } = (await admin.command({ replSetGetConfig: 1 })) as unknown as { config: Config };
+      return config.settings.replicaSetId;
+    });
+  }
+
+  async function restore(
+    of: string,
+    { more = [], by = all }: { more?: readonly string[]; by?: Running } = {},
+  ): Promise<Report> {
+    const wanted = ['restore', 'copies', of, ...more, '--yes', '--why', 'a test', '--wait', '--json'];
+    const { code, stdout } = await by.coldbackup(...wanted);
     const report = JSON.parse(stdout) as Report;
     expect([code, report.outcome, report.reason]).toEqual([0, 'complete', null]);
     return report;
@@ -148,6 +259,36 @@ describe('coldbackup restore of MongoDB', () => {
     return readdirSync(dirname(one.set.members[0]?.dataDir ?? '')).sort();
   }
 });
+
+interface Config {
+  readonly members: readonly { readonly host: string }[];
+  readonly settings: { readonly replicaSetId: unknown };
+}
+
+/** Two servers on empty folders that ask for logins, and are members of nothing yet. */
+async function startSpares(cleanup: Cleanup): Promise<CopiedSet> {
+  const folder = await cleanup.folder();
+  const alive = join(folder, 'alive');
+  await holdAliveLock(cleanup, alive);
+  const placeOf = (_: string, index: number) => {
+    const place = { folder: join(folder, `unit-${index}`), dataDir: join(folder, `data-${index}`) };
+    for (const path of Object.values(place)) mkdirSync(path);
+    return place;
+  };
+  const set = await deploy(
+    {
+      ...{ auth: true, servers: createUnitServers(alive), placeOf },
+      parameters: ['shutdownTimeoutMillisForSignaledShutdown=500'],
+    },
+    async (deployment) => {
+      const described = await describeSet(deployment, { mongod: nativeMongod, name: database, size: 2 });
+      await Promise.all(described.members.map((member) => deployment.servers.start(member)));
+      return described;
+    },
+  );
+  cleanup.add(() => set.stop());
+  return { database, set, copyBy: 'stream' };
+}
 
 async function startStandalone(cleanup: Cleanup): Promise<CopiedSet> {
   const folder = await cleanup.folder();

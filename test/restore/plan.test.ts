@@ -65,6 +65,34 @@ describe('the plan of a restore', () => {
     expect(() => resolveRestore(loaded(), { ...request(), upBy: '12:00' })).toThrow('limits.longest-down');
   });
 
+  test('of one member stops and replaces that one alone, on hosts that nobody else may hold meanwhile', () => {
+    const marked = { ...member, marker: { ts: '1,1', term: 1 } };
+    const plan = resolveRestore(loaded(), { ...request([marked]), member: 'one:27017' });
+    expect(plan.steps.map(({ kind }) => kind)).toEqual(['unpack', 'replace']);
+    expect(plan.holds).toEqual({ 'app-1': ['data/orders/one:27017', 'service/one'], 'db-1': [] });
+    expect(plan.steps[1]).toMatchObject({
+      ...{ usedBy: [], targets: [{ member: 'one:27017' }] },
+      databases: [{ rejoins: { point: { ts: '1,1' }, others: [{ name: 'two:27017', host: 'db-1' }] } }],
+    });
+    expect(plan.warnings).toEqual([expect.stringContaining('only one:27017 of orders is replaced')]);
+  });
+
+  test('of a set of other members makes one of those of the site file, of one identity, and says so', () => {
+    const apart = setWith({ host: 'old:27017' }, { host: 'x:1', arbiterOnly: true });
+    const plan = resolveRestore(loaded(), { ...request([apart]), database: 'orders' });
+    const [step] = plan.steps;
+    const ids = step?.kind === 'unpack' ? step.targets.map(({ newSet }) => newSet) : [];
+    expect(ids).toEqual([expect.stringMatching(/^[0-9a-f]{24}$/), ids[0]]);
+    expect(plan.warnings).toEqual(
+      expect.arrayContaining([
+        expect.stringContaining('orders becomes a replica set of one:27017, two:27017'),
+        expect.stringContaining('old:27017 of the set is not in the site file'),
+      ]),
+    );
+    const same = resolveRestore(loaded(), { ...request(), database: 'orders' });
+    expect(JSON.stringify(same)).not.toContain('newSet');
+  });
+
   test.each<[string, () => RestoreRequest, string]>([
     [
       'a database that is not in the set',
@@ -77,19 +105,37 @@ describe('the plan of a restore', () => {
       'is a sharded cluster in the set, and has no mongos in the site file',
     ],
     [
-      'a set of other members',
-      () => request([{ ...member, replicaSetConfig: { members: [{ host: 'one:27017' }] } }]),
-      'the same members only',
+      'a set with an arbiter that knows some of the members',
+      () => request([setWith({ host: 'one:27017' }, { host: 'x:1', arbiterOnly: true })]),
+      'had an arbiter',
     ],
     [
-      'a set with an arbiter',
-      () => request([{ ...member, replicaSetConfig: { members: [{ host: 'x:1', arbiterOnly: true }] } }]),
-      'had an arbiter',
+      'one member of a standalone server',
+      () => ({ ...request([{ ...member, role: 'standalone' }]), member: 'one:27017' }),
+      'is no member of a replica set in the set',
+    ],
+    [
+      'a member that the set does not know',
+      () => ({ ...request([setWith({ host: 'one:27017' })]), member: 'two:27017' }),
+      'was no member of orders when the set was taken',
+    ],
+    [
+      'a member that nobody knows',
+      () => ({ ...request(), member: 'tow:27017' }),
+      'names no member "tow:27017": did you mean "two:27017"?',
+    ],
+    [
+      'a member without others',
+      () => ({
+        ...request([{ ...setWith({ host: 'one:27017' }), marker: { ts: '1,1', term: 1 } }]),
+        member: 'one:27017',
+      }),
+      'nobody to catch up with',
     ],
     [
       'a standalone server where there are two members',
       () => request([{ ...member, role: 'standalone' }]),
-      'same members',
+      'a standalone server has no others',
     ],
     ['an unknown store', () => ({ ...request(), store: 'vaults' }), 'has no artifact'],
   ])('refuses %s', (_, wanted, words) => {
@@ -173,6 +219,10 @@ describe('the plan of a restore of a sharded cluster', () => {
     return { ...wanted, database: 'orders', manifest: { ...wanted.manifest, databases } };
   }
 });
+
+function setWith(...members: readonly Record<string, unknown>[]): MongodbSetRecord {
+  return { ...member, replicaSetConfig: { _id: 'rs', members } };
+}
 
 function loaded(text = site): LoadedSite {
   const parsed = parseSite(text, 'shop.yaml');

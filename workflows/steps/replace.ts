@@ -1,6 +1,6 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { CancellationScope, isCancellation } from '@temporalio/workflow';
-import type { PlanCluster, PlanReplace, PlanRestored } from '../../model/plan.ts';
+import type { PlanCluster, PlanRejoin, PlanReplace, PlanRestored } from '../../model/plan.ts';
 import type { RestoreReport } from '../../model/progress.ts';
 import { differentShards } from '../../model/shards.ts';
 import type { HostName } from '../../model/site.ts';
@@ -28,6 +28,7 @@ export async function replace(run: Run, step: PlanReplace): Promise<StepResult> 
   const clusters = databases.flatMap(({ database, cluster }) =>
     cluster === undefined ? [] : [{ database, ...cluster }],
   );
+  await together(databases.map((restored) => () => assertRejoins(run, restored)));
   await stopServers(run, step);
   await together(step.targets.map((target) => () => moveOne(run, step, target)));
   await attest(run, { usedBy }, databases.flatMap(serversOf));
@@ -48,6 +49,32 @@ export async function replace(run: Run, step: PlanReplace): Promise<StepResult> 
   return { outcome: 'done' };
 }
 
+/** Only the members that go on can tell, each to the agent of its host: asked as late as may be. */
+async function assertRejoins(run: Run, { database, rejoins }: PlanRestored): Promise<void> {
+  if (rejoins === undefined) return;
+  const { site } = planOf(run);
+  const hosts = [...new Set(rejoins.others.map(({ host }) => host))].sort();
+  const answers = await together(
+    hosts.map((host) => () => {
+      const { mongodbRejoin } = agent(site, host, {
+        ...{ summary: `may ${rejoins.member} be replaced?`, withinMs: 2 * shortMs },
+      });
+      return mongodbRejoin({ site, database, rejoins });
+    }),
+  );
+  const problems = [
+    ...answers.flatMap((answer) => answer.problems),
+    ...(answers.some(({ hasPrimary }) => hasPrimary)
+      ? []
+      : ['none of the others that could be asked is the primary of its set']),
+  ];
+  if (problems.length > 0)
+    throw ApplicationFailure.nonRetryable(
+      `${rejoins.member} of ${database} was not stopped: ${problems.join('; ')}`,
+      'NotRejoinable',
+    );
+}
+
 interface Server {
   readonly name: string;
   readonly service: string;
@@ -60,7 +87,7 @@ async function stopServers(run: Run, { id, databases }: PlanReplace): Promise<vo
     databases.map((restored) => async () => {
       const scope = `${id}/1/${restored.database}`;
       const { cluster, members } = restored;
-      if (cluster === undefined) return stopAll(run, id, scope, members);
+      if (cluster === undefined) return stopAll(run, id, scope, members, restored.rejoins !== undefined);
       // They come back the other way round: config servers, shards, routers.
       await stopAll(run, id, `${scope}/0`, routersOf(cluster));
       for (const [place, role] of (['shard', 'config'] as const).entries())
@@ -69,7 +96,13 @@ async function stopServers(run: Run, { id, databases }: PlanReplace): Promise<vo
   );
 }
 
-async function stopAll(run: Run, id: string, scope: string, servers: readonly Server[]): Promise<void> {
+async function stopAll(
+  run: Run,
+  id: string,
+  scope: string,
+  servers: readonly Server[],
+  startsOnceKept = false,
+): Promise<void> {
   await together(
     servers.map(({ name, host, service, stopWithinMs }) => async () => {
       const position = `${scope}/${name}`;
@@ -78,7 +111,7 @@ async function stopAll(run: Run, id: string, scope: string, servers: readonly Se
       });
       await makeChange(run, {
         ...{ host, position, step: id, withinMs: stopWithinMs },
-        change: { kind: 'service-stopped', service },
+        change: { kind: 'service-stopped', service, ...(startsOnceKept && { startsOnceKept }) },
       }).finally(done);
     }),
   );
@@ -221,7 +254,8 @@ interface Part {
 }
 
 /** A replica set as a whole; of a cluster each set by itself, and what mongos says of it. */
-function partsOf({ database, members, fingerprint, cluster }: PlanRestored): readonly Part[] {
+function partsOf({ database, members, fingerprint, cluster, rejoins }: PlanRestored): readonly Part[] {
+  if (rejoins !== undefined) return [{ what: database, compare: () => Promise.resolve(rejoined(rejoins)) }];
   if (cluster === undefined)
     return [
       {
@@ -240,6 +274,15 @@ function partsOf({ database, members, fingerprint, cluster }: PlanRestored): rea
         }),
     })),
   ];
+}
+
+/** Its start has waited for that: see waitUntilMemberReady. */
+function rejoined({ member, others }: PlanRejoin): Compared {
+  const names = others.map(({ name }) => name).join(', ');
+  return {
+    text: `not compared, as its set went on: ${member} is a healthy member and has caught up with ${names}`,
+    problems: [],
+  };
 }
 
 /** Through a router that was started on the restored config servers. */
