@@ -95,7 +95,9 @@ const SECTIONS = {
   store: 'stores',
 } as const satisfies Record<Exclude<Kind, 'host'>, string>;
 
-const TOP_KEYS = ['site', 'timezone', 'hosts', ...Object.values(SECTIONS), 'procedures', 'limits', 'drill'];
+const TOP_KEYS = [
+  ...['site', 'timezone', 'hosts', ...Object.values(SECTIONS), 'procedures', 'limits', 'drill', 'restore-to'],
+];
 
 /** What a name may refer to exists even where its own entry, or its section's name, is wrong: one mistake, one problem. */
 function namesIn(data: unknown): Known {

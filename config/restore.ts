@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { posix } from 'node:path';
 import type { RestoreRequest } from '../model/activities.ts';
 import type { DatabaseRecord, MongodbSetRecord } from '../model/manifest.ts';
 import type { Plan, PlanRestored, PlanService, RestoreTarget } from '../model/plan.ts';
@@ -21,10 +22,12 @@ type Manifest = RestoreRequest['manifest'];
 export function resolveRestore({ site, digest }: LoadedSite, request: RestoreRequest): Plan {
   const { store, manifest } = request;
   const records = chosenRecords(site, request);
-  const parts = records.map((record) => partOf(site, record, request));
+  const parts = records.map((record) =>
+    request.to === undefined ? partOf(site, record, request) : lookPart(site, record, request, request.to),
+  );
   const targets = parts.flatMap((part) => part.targets);
   // Who uses it goes on with the other members.
-  const stopped = request.member === undefined ? usedBy(site, records) : [];
+  const stopped = request.member === undefined && request.to === undefined ? usedBy(site, records) : [];
   const services = stopped.map((service) => toPlanService(site, service));
   const restored = parts.map((part) => part.restored);
   const holds = holdsOf(services, restored, targets);
@@ -35,7 +38,7 @@ export function resolveRestore({ site, digest }: LoadedSite, request: RestoreReq
   const steps: Plan['steps'] = [
     {
       ...{ kind: 'unpack', id: '1', onFailure: 'fail', ...source },
-      label: `unpack and verify ${what} beside the data`,
+      label: `unpack and verify ${what} ${request.to === undefined ? 'beside the data' : `in ${request.to}`}`,
     },
     ...(services.length === 0
       ? []
@@ -47,7 +50,7 @@ export function resolveRestore({ site, digest }: LoadedSite, request: RestoreReq
         ]),
     {
       ...{ kind: 'replace', id: services.length === 0 ? '2' : '3', onFailure: 'fail', ...source },
-      label: `replace the data of ${what}`,
+      label: request.to === undefined ? `replace the data of ${what}` : 'keep what was unpacked',
       usedBy: services.map(({ service, hosts }) => ({ service, hosts })),
       databases: restored,
     },
@@ -60,9 +63,11 @@ export function resolveRestore({ site, digest }: LoadedSite, request: RestoreReq
     hosts: hostsOf([], holds, stores),
     timing: timingOf(site, holds),
     warnings:
-      request.member === undefined
-        ? [...newSetWarnings(manifest, targets), ...warningsOf(site, manifest, records)]
-        : aloneWarnings(restored),
+      request.to !== undefined
+        ? [`nothing is stopped, and nothing is replaced: ${request.to} is yours to look at, and to remove`]
+        : request.member === undefined
+          ? [...newSetWarnings(manifest, targets), ...warningsOf(site, manifest, records)]
+          : aloneWarnings(restored),
   };
 }
 
@@ -122,6 +127,43 @@ function partOf(site: Site, record: DatabaseRecord, request: RestoreRequest): Pa
     targets: [{ database, host: engine.host, ...artifact, replaces: engine.roots }],
     restored: { database, members: [], fingerprint: null },
   };
+}
+
+/** Each artifact in a folder of its own, with the paths of the host that it was copied on. */
+function lookPart(site: Site, { database }: DatabaseRecord, request: RestoreRequest, to: string): Part {
+  const { manifest, store: name, member, host: wanted } = request;
+  const { restoreTo } = site;
+  if (restoreTo === undefined)
+    throw new PlanError(
+      `the site file of ${site.site} names no folder to unpack below: add, at the top level, restore-to: /an/existing/folder`,
+    );
+  if (!to.startsWith(`${restoreTo}/`) || posix.normalize(to) !== to || to.endsWith('/'))
+    throw new PlanError(`${to} is not below ${restoreTo}, which restore-to of the site file names`);
+  if (member !== undefined)
+    throw new PlanError('a member is not unpacked by itself: leave out --member, or --to');
+  if (wanted !== undefined && !site.hosts.includes(wanted))
+    throw new PlanError(`unknown host ${quoteWithNearest(wanted, site.hosts)}`);
+  const { keeper, shared } = storeOf(site, name);
+  const artifacts = manifest.artifacts.filter((one) => one.store === name && one.database === database);
+  if (artifacts.length === 0)
+    throw new PlanError(`set ${manifest.set.id} in ${name} has no artifact of ${database}`);
+  const targets = artifacts.map((artifact): RestoreTarget => {
+    const path = posix.join(to, artifact.name.replace(/\.tar\.zst$/, '').replaceAll('/', '.'));
+    const whose = memberCopied(manifest, database, artifact.name);
+    return {
+      ...{ database, host: wanted ?? (shared ? keeper : artifact.host), artifact: artifact.name },
+      ...(whose !== undefined && { member: whose }),
+      ...{ contentBytes: artifact.contentBytes, replaces: [path], to: path },
+    };
+  });
+  return { targets, restored: { database, members: [], fingerprint: null } };
+}
+
+function memberCopied({ databases }: Manifest, database: string, artifact: string): string | undefined {
+  const sets = databases.flatMap((one) =>
+    one.engine === 'mongodb' && one.database === database ? one.sets : [],
+  );
+  return sets.find((one) => one.artifact === artifact)?.member;
 }
 
 /** Every member gets the copy that was taken of itself, or else the one of its set: the same documents, and the same set. */
@@ -371,8 +413,11 @@ function holdsOf(
       cluster === undefined ? [] : [[cluster.mongosHost, `settings/${database}`] as const],
     ),
     ...targets.map(
-      ({ host, database, member }) =>
-        [host, `data/${database}${member === undefined ? '' : `/${member}`}`] as const,
+      ({ host, database, member, to }) =>
+        [
+          host,
+          to === undefined ? `data/${database}${member === undefined ? '' : `/${member}`}` : `look/${to}`,
+        ] as const,
     ),
   ];
   // Those who are asked: another run that stops a member of the same set must not go on meanwhile.

@@ -64,6 +64,10 @@ export interface RestoreRequest {
   readonly database?: string;
   /** Of MongoDB; absent: all. */
   readonly member?: string;
+  /** A folder below restore-to: unpacked there to be looked at. Absent: put in the place of the data. */
+  readonly to?: string;
+  /** Of `to`; absent: the keeper, or whoever holds the artifact where the store is not shared. */
+  readonly host?: HostName;
 }
 
 export interface ResolvedPlan {

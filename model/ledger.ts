@@ -58,6 +58,8 @@ export interface Restored {
   readonly member?: string;
   readonly set: SetRef;
   readonly artifact: string;
+  /** Put there, where nothing is, to be looked at; of MongoDB `member` is then whose copy it is. */
+  readonly to?: string;
 }
 
 /** The member is stopped only while it has this role, and once its durable and majority optimes reached the marker. */

@@ -29,7 +29,7 @@ export interface Plan {
   readonly steps: readonly PlanStep[];
   /** Every host that takes part, in name order. */
   readonly hosts: readonly HostName[];
-  /** What the plan can change, per host: `service/<name>`, `balancer/<database>`, `snapshot/<database>/<member>`, `data/<database>[/<member>]`, `settings/<database>`. */
+  /** What the plan can change, per host: `service/<name>`, `balancer/<database>`, `snapshot/<database>/<member>`, `data/<database>[/<member>]`, `look/<path>`, `settings/<database>`. */
   readonly holds: Readonly<Record<HostName, readonly string[]>>;
   /** Of every service that is held: how long its stop and its start may take. */
   readonly timing: Readonly<
@@ -123,8 +123,10 @@ export interface RestoreTarget {
   readonly artifact: string;
   /** Of the files in it, before they are compressed. */
   readonly contentBytes: number;
-  /** What is replaced, absolute, as the site file names it. */
+  /** What is replaced, absolute, as the site file names it; or what is made to be looked at. */
   readonly replaces: readonly string[];
+  /** Unpacked there, to be looked at: nothing is replaced. */
+  readonly to?: string;
   /** Its replica set gets the members of the site file, and this identity (24 hex digits). Absent: it stays the set that it was. */
   readonly newSet?: string;
 }

@@ -15,6 +15,8 @@ export interface Site {
   readonly procedures: Readonly<Record<string, Procedure>>;
   readonly limits: Limits;
   readonly drill?: Drill;
+  /** Absolute: an existing folder, below which sets may be unpacked to be looked at. Absent: nowhere. */
+  readonly restoreTo?: string;
 }
 
 /** Where and how sets are restored to prove them. */

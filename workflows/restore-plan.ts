@@ -14,6 +14,10 @@ export interface RestoreInput {
   readonly database?: string;
   /** One member of a replica set alone, which catches up with the others. Absent: all. */
   readonly member?: string;
+  /** A folder below restore-to of the site file: unpacked there to be looked at, nothing is replaced. */
+  readonly to?: string;
+  /** Of `to`. Absent: the keeper of the store, or whoever holds the artifact. */
+  readonly host?: string;
   /** `HH:MM`, or an instant: by then all is up again, restored or as before. Absent: as long as limits.longest-down allows. */
   readonly upBy?: string;
   /** Who wants it, and why: what is replaced is in use. */
@@ -28,7 +32,7 @@ export async function planRestore(
   input: Omit<RestoreInput, 'by' | 'why'>,
   startedAt: Instant,
 ): Promise<ResolvedPlan> {
-  const { site, database, member, upBy } = input;
+  const { site, database, member, to, host, upBy } = input;
   const { set, store, keeper } = await chosenSet(input);
   const { complete, publishedAt, artifacts, databases } = await agent(site, keeper, {
     ...{ summary: `show ${set.id}`, withinMs: shortMs },
@@ -37,6 +41,8 @@ export async function planRestore(
     ...{ site, startedAt, store, manifest: { set, complete, publishedAt, artifacts, databases } },
     ...(database !== undefined && { database }),
     ...(member !== undefined && { member }),
+    ...(to !== undefined && { to }),
+    ...(host !== undefined && { host }),
     ...(upBy !== undefined && { upBy }),
   });
 }

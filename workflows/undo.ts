@@ -86,6 +86,8 @@ export function nameOf(change: Change): string {
     case 'balancer-replaced':
       return `settle the balancer of ${change.database}`;
     case 'data-moved-aside':
-      return `replace the data of ${change.member ?? change.database}`;
+      return change.to !== undefined
+        ? `put ${change.artifact} in ${change.to}`
+        : `replace the data of ${change.member ?? change.database}`;
   }
 }

@@ -19,7 +19,7 @@ export type Resolved = Pick<EntryState, 'service' | 'place' | 'restore'>;
 
 /**
  * `service/<name>`, `balancer/<database>`, `snapshot/<database>/<member>`, `data/<database>[/<member>]`,
- * `settings/<database>`: what a claim holds, and what a change alters.
+ * `look/<path>`, `settings/<database>`: what a claim holds, and what a change alters.
  */
 export function resourceOf(change: Change): string {
   switch (change.kind) {
@@ -70,6 +70,7 @@ export async function observe(world: World, site: Site, resource: string): Promi
   if (kind === 'snapshot') return { kind: 'snapshot' };
   if (kind === 'settings') return { kind: 'settings' };
   if (kind === 'balancer') return world.balancer.observe(name);
+  if (kind === 'look') return world.restore.observe({ database: '', to: name });
   if (kind === 'data') {
     const [database = '', ...member] = name.split('/');
     return world.restore.observe({ database, ...(member.length > 0 && { member: member.join('/') }) });
@@ -126,7 +127,7 @@ export async function undo(world: World, entry: EntryState, options: Options): P
       return 'removed';
     case 'set-unpacked':
       if (entry.endedAt === null) await processesGone(entry);
-      await world.restore.remove(known(entry.restore));
+      await world.restore.remove(known(entry.restore), found);
       return 'removed';
     case 'data-moved-aside':
       return undoMove(world, entry);

@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import type { Site } from '../../model/site.ts';
 import { observeBalancer, restoreBalancer, stopBalancer } from '../mongodb/balancer.ts';
 import { checkGuard } from '../mongodb/guard.ts';
@@ -5,6 +6,7 @@ import { waitUntilMemberReady, waitUntilRouterReady } from '../mongodb/readiness
 import { removeCopy } from '../copies/remove.ts';
 import { snapshotMember } from '../copies/snapshot.ts';
 import { dataRoots } from '../restore/place.ts';
+import { removeLookFolder } from '../restore/look.ts';
 import { removeStaging } from '../restore/staging.ts';
 import { existing, moveAside, moveBack, observeData } from '../restore/swap.ts';
 import { unpackBeside } from '../restore/unpack.ts';
@@ -70,9 +72,17 @@ export function createHostWorld(site: Site, host: HostName): World {
       remove: removeCopy,
     },
     restore: {
-      observe: (target) => observeData(dataRoots(site, host, target)),
+      observe: (target) => {
+        const roots = dataRoots(site, host, target);
+        // The folder that is made for it is known by not being there now.
+        return observeData(target.to === undefined ? roots : [...roots, posix.dirname(target.to)]);
+      },
       unpack: (change, place, hooks) => unpackBeside(site, host, change, place, hooks),
-      remove: removeStaging,
+      remove: async (place, found) => {
+        await removeStaging(place);
+        const above = posix.dirname(place.staging);
+        if (found.kind === 'data' && found.inodes[above] === null) await removeLookFolder(above);
+      },
       moveAside: ({ set, artifact }, place, found) => moveAside(place, found, { set, artifact }),
       moveBack,
       aside: existing,

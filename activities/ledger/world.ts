@@ -52,8 +52,8 @@ export interface World {
       place: RestorePlace,
       options: { signal: AbortSignal; onProcess: (pid: number) => void },
     ): Promise<void>;
-    /** Also of one that is half unpacked, or that is gone. */
-    remove(place: RestorePlace): Promise<void>;
+    /** Also of one that is half unpacked, or that is gone; and the folder above that was made for it, once it is empty. */
+    remove(place: RestorePlace, found: Found): Promise<void>;
     /** Gives where the old data lies then. */
     moveAside(
       change: DataMovedAside,

@@ -11,6 +11,7 @@ import { openStore } from '../stores/activities.ts';
 import { sizeText } from '../stores/size-text.ts';
 import { nameOf, showSet } from '../stores/sets.ts';
 import { lookAt } from './files.ts';
+import { lookRoot, lookRows } from './look.ts';
 import { dataRoots } from './place.ts';
 import { mongodOf } from './identity.ts';
 import { artifactFor, memberRecord } from './unpack.ts';
@@ -49,8 +50,12 @@ export async function checkRestore(
       const record = memberRecord(manifest, target);
       return [
         artifact,
-        ...(await placeRows(dataRoots(site, host, target), row)),
-        ...(record === null || target.member === undefined
+        ...(target.to === undefined
+          ? await placeRows(dataRoots(site, host, target), row)
+          : (await lookRows(site, lookRoot(site, host, target.to))).map(({ verdict, detail, hint }) =>
+              row(verdict, detail, hint),
+            )),
+        ...(record === null || target.to !== undefined || target.member === undefined
           ? []
           : await memberRows(site, { ...target, member: target.member }, record, row, signal)),
       ];
@@ -106,7 +111,8 @@ async function roomRows(
 ): Promise<readonly Check[]> {
   const disks = new Map<number, { folder: string; neededBytes: number }>();
   for (const target of targets) {
-    const folder = posix.dirname(dataRoots(site, host, target)[0] ?? '/');
+    const [root = '/'] = dataRoots(site, host, target);
+    const folder = target.to === undefined ? posix.dirname(root) : (site.restoreTo ?? '/');
     const found = await lstat(`${folder}/.`).catch(() => null);
     if (found === null) continue;
     const { neededBytes = 0 } = disks.get(found.dev) ?? {};
@@ -119,7 +125,7 @@ async function roomRows(
         ...{ host, subject: 'room for the restore', verdict, detail },
         ...(hint !== undefined && { hint }),
       });
-      const detail = `${sizeText(bavail * bsize)} free beside ${folder}, ${sizeText(neededBytes)} needed: the old data stays`;
+      const detail = `${sizeText(bavail * bsize)} free beside ${folder}, ${sizeText(neededBytes)} needed${targets.every(({ to }) => to !== undefined) ? '' : ': the old data stays'}`;
       return bavail * bsize >= neededBytes
         ? row('go', detail)
         : row('no-go', detail, `make room for ${sizeText(neededBytes - bavail * bsize)}`);

@@ -4,6 +4,7 @@ import type { HostName, Site } from '../../model/site.ts';
 import { outermost } from '../archive/survey.ts';
 import { refuse } from '../ledger/refusals.ts';
 import { memberOf } from '../mongodb/engine.ts';
+import { lookRoot } from './look.ts';
 
 /** Where a restore on this host works: all from its own site file, and resolved once, when it is begun. */
 export interface RestorePlace {
@@ -15,6 +16,8 @@ export interface RestorePlace {
 export interface RestoreTargetName {
   readonly database: string;
   readonly member?: string;
+  /** To be looked at: neither is replaced. */
+  readonly to?: string;
 }
 
 /** Of the claim under which it is restored: no other has places of the same names. */
@@ -24,14 +27,16 @@ export interface RestoreOwner {
   readonly at: string;
 }
 
-/** `data/<database>[/<member>]`: what a claim holds. */
-export function dataResource({ database, member }: RestoreTargetName): string {
+/** `data/<database>[/<member>]`, `look/<path>`: what a claim holds. */
+export function dataResource({ database, member, to }: RestoreTargetName): string {
+  if (to !== undefined) return `look/${to}`;
   return member === undefined ? `data/${database}` : `data/${database}/${member}`;
 }
 
 /** What is replaced: of a tree of files its roots, of MongoDB the member's dbPath. Only on the host that the site file names. */
 export function dataRoots(site: Site, host: HostName, target: RestoreTargetName): readonly string[] {
-  const { database, member } = target;
+  const { database, member, to } = target;
+  if (to !== undefined) return [lookRoot(site, host, to)];
   if (member !== undefined) {
     const { host: on, data } = memberOf(site, database, member);
     if (on !== host) throw refuse('UnknownName', `${member} of ${database} is not on ${host}`);

@@ -8,6 +8,7 @@ import { artifactsHere, nameOf, showSet } from '../stores/sets.ts';
 import type { Store } from '../stores/store.ts';
 import { runCommand } from '../system/command.ts';
 import { settleIdentity } from './identity.ts';
+import { makeLookFolder } from './look.ts';
 import type { RestorePlace } from './place.ts';
 import { makeStaging, writeVerified } from './staging.ts';
 
@@ -33,20 +34,23 @@ export async function unpackBeside(
   const store = openStore(site, host, change.store);
   const manifest = await showSet(store, set);
   const artifact = artifactFor(store, manifest, change);
+  const isLook = change.to !== undefined;
+  if (isLook) await makeLookFolder(site, change.to);
   const target = await makeStaging(place);
   const links = member === undefined ? 'into-roots' : 'below-target';
   const { problems, roots } = await unpackArtifact(
     { store, set, artifact, target, links },
     { signal, onProcess },
   );
-  const wrong = problems.length > 0 ? problems : rootsDiffer(place, roots, member !== undefined);
+  const wrong =
+    problems.length > 0 ? problems : isLook ? [] : rootsDiffer(place, roots, member !== undefined);
   if (wrong.length > 0)
     throw refuse(
       'SetDamaged',
       `${nameOf(set)} in ${store.name} cannot be restored on ${host}, and no data was touched: ${wrong.slice(0, 5).join('; ')}`,
     );
   const record = memberRecord(manifest, change);
-  if (record !== null && record.role !== 'standalone')
+  if (!isLook && record !== null && record.role !== 'standalone')
     await settleIdentity(
       site,
       host,
@@ -61,7 +65,8 @@ export async function unpackBeside(
   writeVerified(place, {
     set,
     artifact: artifact.name,
-    roots: inOrderOf(place, roots, member !== undefined),
+    // All of it, where it is looked at.
+    roots: isLook ? [''] : inOrderOf(place, roots, member !== undefined),
   });
 }
 

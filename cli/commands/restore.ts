@@ -12,6 +12,8 @@ interface RestoreOptions extends ServerOptions {
   readonly store?: string;
   readonly database?: string;
   readonly member?: string;
+  readonly to?: string;
+  readonly host?: string;
   readonly upBy?: string;
   readonly plan?: boolean;
   readonly yes?: boolean;
@@ -38,6 +40,11 @@ export function addRestore(program: Command): void {
       'only this member of a replica set: it catches up with the others, which go on',
     )
     .option(
+      '--to <folder>',
+      'only unpack and verify it there, to be looked at: a new or empty folder below restore-to of the site file',
+    )
+    .option('--host <name>', "with --to: on this host (default: the store's keeper)")
+    .option(
       '--up-by <time>',
       'when all must be up, restored or as before: HH:MM, or an instant (default: limits.longest-down)',
     )
@@ -59,8 +66,11 @@ export function addRestore(program: Command): void {
 }
 
 /** Before anybody is asked anything. */
-function assertMeant({ why, yes, json }: RestoreOptions): void {
+function assertMeant({ why, yes, json, to, host }: RestoreOptions): void {
+  if (host !== undefined && to === undefined) throw new UsageError('--host says where --to is: give both');
   if (why === undefined) throw new UsageError('say why, for the report: --why "…" (or look first: --plan)');
+  // Nothing is replaced.
+  if (to !== undefined) return;
   if (yes === true || (canAsk() && json !== true)) return;
   throw new UsageError(
     'a restore replaces data, and there is no terminal to ask on: nothing was changed. Look with --plan, then say --yes',
@@ -79,9 +89,11 @@ async function restore(
     store,
     database,
     member,
+    to,
+    host,
     upBy,
     plan = false,
-    yes = false,
+    yes = to !== undefined,
     why = '',
     by,
     wait = false,
@@ -93,6 +105,8 @@ async function restore(
     ...(store !== undefined && { store }),
     ...(database !== undefined && { database }),
     ...(member !== undefined && { member }),
+    ...(to !== undefined && { to }),
+    ...(host !== undefined && { host }),
     ...(upBy !== undefined && { upBy }),
   };
   if (plan || !yes) {

@@ -8,7 +8,12 @@ import { bytes, columns, plain, type Paint } from './text.ts';
 export function restorePlanScreen({ plan, checks }: PlanAnswer, paint: Paint = plain): string {
   const [source] = restoredBy(plan.steps);
   const replaced = columns([
-    ['replaces', 'on', 'with', 'content'],
+    [
+      source?.targets.some(({ to }) => to !== undefined) === true ? 'makes' : 'replaces',
+      'on',
+      'with',
+      'content',
+    ],
     ...(source?.targets ?? []).flatMap(({ replaces, host, artifact, contentBytes }) =>
       replaces.map((path, index) => [
         ...[path, host, index === 0 ? artifact : ''],

@@ -12,8 +12,9 @@ export function placeRules(site: Site): readonly Finding[] {
     ...pairs(stores).flatMap(([a, b]) => sharedStore(a, b)),
     ...stores.flatMap((store) => data.flatMap((place) => storeInData(store, place))),
     ...scratchPlaces(site).flatMap((scratch) =>
-      [...data, ...stores].flatMap((place) => inScratch(scratch, place)),
+      [...data, ...stores, ...lookPlaces(site)].flatMap((place) => inScratch(scratch, place)),
     ),
+    ...lookPlaces(site).flatMap((look) => [...data, ...stores].flatMap((place) => inScratch(look, place))),
     ...Object.entries(site.stores).flatMap(([name, store]) => keeperWithout(name, store)),
     ...pairs(Object.entries(site.stores)).flatMap(([a, b]) => sameServer(a, b)),
     ...copyPlaces(site).flatMap((copies) => copiesInside(copies, [...data, ...stores])),
@@ -21,7 +22,7 @@ export function placeRules(site: Site): readonly Finding[] {
 }
 
 interface Place {
-  readonly kind: 'member' | 'files' | 'store' | 'scratch' | 'copies';
+  readonly kind: 'member' | 'files' | 'store' | 'scratch' | 'copies' | 'look';
   readonly what: string;
   readonly host: HostName;
   readonly directory: string;
@@ -91,7 +92,15 @@ function scratchPlaces({ drill, hosts }: Site): readonly Place[] {
   }));
 }
 
-/** What a drill leaves is removed: nothing else may lie there. */
+function lookPlaces({ restoreTo, hosts }: Site): readonly Place[] {
+  if (restoreTo === undefined) return [];
+  return hosts.map((host) => ({
+    ...({ kind: 'look', what: 'restore-to', path: ['restore-to'] } as const),
+    ...{ host, directory: restoreTo },
+  }));
+}
+
+/** What a drill leaves is removed, and what is looked at is no data: nothing else may lie there. */
 function inScratch(scratch: Place, other: Place): readonly Finding[] {
   if (scratch.host !== other.host) return [];
   const { directory } = other;
@@ -99,8 +108,8 @@ function inScratch(scratch: Place, other: Place): readonly Finding[] {
   return [
     {
       path: scratch.path,
-      message: `the scratch folder ${scratch.directory} overlaps ${directory} of ${other.what} on ${other.host}`,
-      hint: 'a drill needs a folder of its own',
+      message: `the ${scratch.kind === 'look' ? 'folder' : 'scratch folder'} ${scratch.directory} overlaps ${directory} of ${other.what} on ${other.host}`,
+      hint: `${scratch.kind === 'look' ? 'what is unpacked to be looked at' : 'a drill'} needs a folder of its own`,
     },
   ];
 }

@@ -9,7 +9,7 @@ import { jobSchema } from './job.ts';
 import { DEFAULT_LIMITS, limitsSchema } from './limits.ts';
 import { procedureSchema } from './procedure.ts';
 import type { Known } from './reference.ts';
-import { HOST_NAME, NAME } from './scalars.ts';
+import { absolutePath, HOST_NAME, NAME } from './scalars.ts';
 import { serviceSchema } from './service.ts';
 import { storeSchema } from './store.ts';
 
@@ -33,9 +33,14 @@ export function siteSchema(known: Known) {
     drill: drillSchema(known)
       .exactOptional()
       .describe('Where and how sets are restored to prove them ("coldbackup drill").'),
-  }).transform(({ drill, ...raw }): Site => ({
+    'restore-to': absolutePath
+      .exactOptional()
+      .describe(
+        'An existing folder, the same on every host that has it: "coldbackup restore --to" unpacks sets below it, to be looked at. Default: nowhere.',
+      ),
+  }).transform(({ drill, 'restore-to': restoreTo, ...raw }): Site => ({
     ...raw,
-    ...defined({ drill }),
+    ...defined({ drill, restoreTo }),
     services: raw.services ?? {},
     jobs: raw.jobs ?? {},
     counts: raw.counts ?? {},

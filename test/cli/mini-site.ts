@@ -36,7 +36,7 @@ export async function createMiniSite(cleanup: Cleanup): Promise<MiniSite> {
   const alive = join(folder, 'alive');
   await holdAliveLock(cleanup, alive);
   const place = (name: string) => join(folder, 'services', name);
-  for (const part of ['sites', 'state', 'store', 'data', 'scratch'])
+  for (const part of ['sites', 'state', 'store', 'data', 'scratch', 'look'])
     mkdirSync(join(folder, part), { mode: 0o755 });
   const busy = join(folder, 'busy');
   writeFileSync(busy, '0\n');
@@ -118,6 +118,7 @@ databases:
 stores:
   vault: { directory: ${join(folder, 'store')}, shared: true, keeper: db-1 }
 drill: { scratch: ${join(folder, 'scratch')} }
+restore-to: ${join(folder, 'look')}
 procedures:
   nightly:
     up-by: "${clock(10)}"

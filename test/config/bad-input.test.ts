@@ -721,6 +721,12 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       /expected "fail" or "ask", not "retry"/,
     ],
     [
+      'a folder for looking at sets that holds data',
+      [['stores:', 'restore-to: /srv\nstores:']],
+      'restore-to',
+      /the folder \/srv overlaps \/srv\/tree of tree on one/,
+    ],
+    [
       'a scratch folder among the data',
       drillOf('scratch: /srv/tree/x'),
       'drill.scratch',
@@ -882,7 +888,7 @@ describe('all problems at once', () => {
   test('are printed one a line as file:line:column, key, message, and the hint under it', () => {
     expect(words(spoil(['hosts: [one, two]\nservices', 'hosts: [one, two]\nservises']))).toBe(
       'site.yaml:4:1  servises  unknown key "servises": did you mean "services"?\n' +
-        '    known keys here: site, timezone, hosts, services, jobs, counts, databases, stores, procedures, limits, drill',
+        '    known keys here: site, timezone, hosts, services, jobs, counts, databases, stores, procedures, limits, drill, restore-to',
     );
   });
 

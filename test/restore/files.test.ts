@@ -3,9 +3,11 @@ import {
   chmodSync,
   cpSync,
   existsSync,
+  mkdirSync,
   readFileSync,
   readdirSync,
   rmSync,
+  symlinkSync,
   watch,
   writeFileSync,
 } from 'node:fs';
@@ -92,6 +94,51 @@ describe('coldbackup restore of a tree of files', () => {
     expect(stdout).toContain(`${data} will be moved aside`);
     expect(stdout).toMatch(/nothing was changed\s*$/);
     expect(await everything()).toEqual(before);
+  });
+
+  test('with --to unpacks it into a new folder, where all is as at the backup: nothing is stopped or replaced', async () => {
+    const before = await everything();
+    const { code, stdout } = await lookAt('now', '--wait', '--json');
+    const report = JSON.parse(stdout) as Report;
+    expect([code, report.outcome, report.services]).toEqual([0, 'complete', []]);
+    const path = join(look(), 'now', 'tree.files');
+    expect(report.restore).toMatchObject({ committed: true, targets: [{ replaces: [path], aside: [] }] });
+    expect(await picture(join(path, data, 'odd'))).toBe(atBackup);
+    expect(readdirSync(join(look(), 'now'))).toEqual(['tree.files']);
+    expect(await everything()).toEqual(before);
+    const again = await lookAt('now', '--plan');
+    expect([again.code, again.stdout]).toEqual([3, expect.stringContaining('now is not empty')]);
+  });
+
+  test('with --to is refused where the site file does not allow it, also behind a link', async () => {
+    const away = await cleanup.folder();
+    symlinkSync(away, join(look(), 'link'));
+    const behind = await lookAt('link/now', '--plan');
+    expect([behind.code, behind.stdout]).toEqual([3, expect.stringContaining('which is not below')]);
+    for (const to of [away, look(), `${look()}/../elsewhere`, 'relative']) {
+      const said = await all.coldbackup('restore', 'mini', set, '--to', to, '--plan');
+      expect([said.code, said.stderr]).toEqual([2, expect.stringContaining('which restore-to of the site')]);
+    }
+    expect(readdirSync(away)).toEqual([]);
+  });
+
+  test('with --to of a damaged set leaves nothing where it was to lie', async () => {
+    const artifact = join(folder(), 'tree', 'files.tar.zst');
+    const whole = readFileSync(artifact);
+    const bytes = Buffer.from(whole);
+    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+    writeFileSync(artifact, bytes);
+    mkdirSync(join(look(), 'empty'));
+    for (const name of ['new', 'empty']) {
+      const { code, stdout } = await lookAt(name, '--wait', '--json');
+      expect([code, (JSON.parse(stdout) as Report).reason]).toEqual([
+        1,
+        expect.stringContaining('was changed, its SHA-256 is'),
+      ]);
+    }
+    writeFileSync(artifact, whole);
+    expect(existsSync(join(look(), 'new'))).toBe(false);
+    expect(readdirSync(join(look(), 'empty'))).toEqual([]);
   });
 
   test('finds a damaged artifact before any service is stopped: everything is as before, and it says so', async () => {
@@ -191,6 +238,14 @@ describe('coldbackup restore of a tree of files', () => {
 
   function restore(...options: readonly string[]) {
     return all.coldbackup('restore', 'mini', set, '--yes', '--why', 'a test', '--wait', ...options);
+  }
+
+  function lookAt(name: string, ...options: readonly string[]) {
+    return all.coldbackup('restore', 'mini', set, '--to', join(look(), name), '--why', 'a test', ...options);
+  }
+
+  function look(): string {
+    return join(dirname(site.store), 'look');
   }
 
   async function unpacking(): Promise<void> {

@@ -169,13 +169,14 @@ function wasRunning(run: Run, { service, host }: Pick<Server, 'service' | 'host'
 }
 
 async function moveOne(run: Run, step: PlanReplace, target: PlanReplace['targets'][number]): Promise<void> {
-  const { database, member, host, artifact } = target;
+  const { database, member, host, artifact, to } = target;
   const { aside = [] } = await makeChange(run, {
     ...{ host, step: step.id, withinMs: shortMs },
     position: `${step.id}/2/${placeOf(target)}/${step.set.id}`,
     change: {
       ...{ kind: 'data-moved-aside', database, set: step.set, artifact },
       ...(member !== undefined && { member }),
+      ...(to !== undefined && { to }),
     },
   });
   note(run, (report) => ({

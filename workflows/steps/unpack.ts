@@ -12,7 +12,7 @@ export async function unpack(run: Run, { id, store, set, targets }: PlanUnpack):
   const withinMs = Math.max(shortMs, Date.parse(planOf(run).hardLimit) - Date.now());
   await together(
     targets.map((target) => async () => {
-      const { database, member, host, artifact, newSet } = target;
+      const { database, member, host, artifact, newSet, to } = target;
       const done = showNow(run, `${id} ${placeOf(target)}`, {
         ...{ step: id, until: null, then: null },
         text: `unpacking and verifying ${artifact} on ${host}`,
@@ -29,6 +29,7 @@ export async function unpack(run: Run, { id, store, set, targets }: PlanUnpack):
           set,
           artifact,
           ...(newSet !== undefined && { newSet }),
+          ...(to !== undefined && { to }),
         },
       }).finally(done);
     }),
