@@ -134,7 +134,7 @@ describe('coldbackup restore of MongoDB', () => {
     expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('names no member') });
     await one.set.startMember(second);
     await one.set.untilHealthy();
-  }, 60_000);
+  }, 120_000);
 
   test('of one member whose disk was lost puts the copy of its set there, starts it, and it has what the others have', async () => {
     const [lost] = await secondaries();
@@ -161,7 +161,7 @@ describe('coldbackup restore of MongoDB', () => {
       as(uri, (_, client) => client.db('shop').collection('orders').countDocuments(filter));
     expect(await count(lost.uri, { n: documents + 1 })).toBe(1);
     expect(await count(lost.uri, {})).toBe(await count((await one.set.primary()).uri, {}));
-  }, 60_000);
+  }, 120_000);
 
   test('of a replica set whose members the site file names otherwise makes one of these, with its users', async () => {
     const spare = await startSpares(cleanup);
