@@ -204,19 +204,20 @@ function mongodbPart(
 
 /**
  * Of a replica set whose members the site file names otherwise: it becomes one of these, with an identity of its own. null:
- * it stays what it was, or cannot be another one.
+ * it stays what it was, or cannot be another one. The same when it is planned again: a run that adopts what an earlier one
+ * has unpacked must go on with it.
  */
 function newSetOf(
   { database, topology, sets }: MongodbRecord,
   named: readonly string[],
-  { manifest, startedAt }: RestoreRequest,
+  { manifest }: RestoreRequest,
 ): string | null {
   const before = [...new Set(sets.flatMap(namesIn))];
   if (topology !== 'replica-set' || sameNames(dataNames(sets), named)) return null;
   // An arbiter goes on voting for the members that it knows; apart from all of them it does no harm.
   if (before.length > dataNames(sets).length && before.some((name) => named.includes(name))) return null;
   return createHash('sha256')
-    .update([manifest.set.id, startedAt, database, ...named].join('\n'))
+    .update([manifest.set.id, database, ...named].join('\n'))
     .digest('hex')
     .slice(0, 24);
 }

@@ -1,7 +1,7 @@
 import { cpSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Long, type Collection } from 'mongodb';
+import { Long, ObjectId, type Collection } from 'mongodb';
 import { maintainScratch } from '../../activities/mongodb/open-copy.ts';
 import { settleIdentity } from '../../activities/restore/identity.ts';
 import type { RestorePlace } from '../../activities/restore/place.ts';
@@ -83,13 +83,28 @@ if (!isRoot) console.warn('a copy is not opened as the owner of its files: only 
     );
   });
 
-  async function settle(of: MongodbSetRecord): Promise<void> {
+  test('of a set of other members holds their first configuration, with an identity of its own', async () => {
+    const newSet = '0123456789abcdef01234567';
+    await settle(record, newSet);
+    await withConfig(async (configs) => {
+      const config = await configs.findOne();
+      const members = Object.keys((site.databases[database]?.engine as { members: object }).members);
+      expect(config).toEqual({
+        ...{ _id: record.set, version: 1, term: 1, protocolVersion: expect.anything() },
+        writeConcernMajorityJournalDefault: true,
+        members: members.map((name, index) => ({ _id: index, host: name })),
+        settings: expect.objectContaining({ replicaSetId: ObjectId.createFromHexString(newSet) }),
+      });
+    });
+  });
+
+  async function settle(of: MongodbSetRecord, newSet?: string): Promise<void> {
     await runCommand(['rm', '-rf', join(place.staging, 'mongod')]);
     const signal = new AbortController().signal;
     await settleIdentity(
       site,
       'here',
-      { database, record: of, place, root },
+      { database, record: of, place, root, ...(newSet !== undefined && { newSet }) },
       { signal, onProcess: () => undefined },
     );
   }
