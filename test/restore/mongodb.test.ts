@@ -10,7 +10,7 @@ import type { Member } from '../support/mongodb.ts';
 import type { Report } from '../../model/progress.ts';
 import { startAll, type Running } from '../cli/coldbackup.ts';
 import { as, backup, nativeMongod, reconfigure, uriOf } from '../mongodb/fixture.ts';
-import { createCleanup, type Cleanup } from '../support/processes.ts';
+import { createCleanup, waitFor, type Cleanup } from '../support/processes.ts';
 import { holdAliveLock } from '../../demo/local/alive-lock.ts';
 
 const documents = 2_000;
@@ -129,6 +129,18 @@ describe('coldbackup restore of MongoDB', () => {
     );
     if (second === undefined) throw new Error('the set has one secondary only');
     await one.set.stopMember(second);
+    // The others notice by a heartbeat, every 2 s.
+    const primary = await one.set.primary();
+    await waitFor(
+      () =>
+        as(primary.uri, async (admin) => {
+          const { members } = (await admin.command({ replSetGetStatus: 1 })) as unknown as {
+            members: readonly { readonly name: string; readonly health: number }[];
+          };
+          return members.find((member) => member.name === second.name)?.health === 0;
+        }),
+      { what: `${second.name} to be seen down`, withinMs: 30_000 },
+    );
     await no(name, 'its set would lose its majority');
     const unknown = await all.coldbackup('restore', 'copies', set, '--member', '127.0.0.1:1', '--plan');
     expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('names no member') });
