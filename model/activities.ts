@@ -454,13 +454,13 @@ export interface MongodbActivities {
     readonly member: string;
     readonly marker: Optime;
   }): Promise<readonly string[]>;
-  /** Of a member that runs, with a fingerprint from a manifest. */
   /** Of the members on its host that go on: whether one of their set can be replaced by its copy now. */
   mongodbRejoin(input: {
     readonly site: string;
     readonly database: string;
     readonly rejoins: PlanRejoin;
   }): Promise<RejoinAnswer>;
+  /** Of a member that runs, with a fingerprint from a manifest. */
   mongodbCompare(input: {
     readonly site: string;
     readonly database: string;
