@@ -83,7 +83,7 @@ async function startTemporal({ places, cleanup }: Machine): Promise<DevServer> {
  * known before, as the example wants it.
  */
 function restartAfterSeconds(soFarMs: number): number {
-  return Math.round(10 + (1.1 * soFarMs) / 1000);
+  return Math.round(25 + (1.1 * soFarMs) / 1000);
 }
 
 function storePath(site: Site): string {

@@ -38,7 +38,10 @@ export function everyNight(): EveryNight {
     failing: (call, check) =>
       known(
         call,
-        nights.run((miniature) => (miniature.fault = failing(call, miniature))),
+        nights.run(
+          (miniature) => (miniature.fault = failing(call, miniature)),
+          undoing.test(call) ? 'short' : 'whole',
+        ),
         check,
       ),
     cancelledAt: (call, check) =>

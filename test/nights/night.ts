@@ -21,9 +21,12 @@ const shutdownMs = 15_000;
 /** Runs whole nights in virtual time: a real worker, the time-skipping server, hosts in memory. */
 export interface Nights {
   /** Starts a night on fresh hosts, with what `prepare` makes fail; several at once have a server each. */
-  run(prepare: Prepare): Promise<Night>;
+  run(prepare: Prepare, length?: Length): Promise<Night>;
   close(): Promise<void>;
 }
+
+/** A short one is brought back soon after its last wait: what is tried again until then takes fewer rounds, all alike. */
+export type Length = 'whole' | 'short';
 
 export type Prepare = (miniature: Miniature, handle: () => Promise<WorkflowHandle>) => void;
 
@@ -38,22 +41,23 @@ export interface Night {
 
 export async function openNights(file: string): Promise<Nights> {
   Runtime.install({ logger: new DefaultLogger('ERROR') });
-  const loaded = hasty(await loadSite(file));
+  const whole = hasty(await loadSite(file));
+  const loaded: Readonly<Record<Length, LoadedSite>> = { whole, short: shortened(whole) };
   const workflowBundle = await bundleWorkflowCode({
     workflowsPath: fileURLToPath(new URL('../../workflows/index.ts', import.meta.url)),
     logger: new DefaultLogger('ERROR'),
   });
   const idle: Theatre[] = [];
   return {
-    async run(prepare) {
+    async run(prepare, length = 'whole') {
       for (let attempt = 1; attempt <= 2; attempt++) {
-        const theatre = idle.pop() ?? (await openTheatre(loaded, workflowBundle));
+        const theatre = idle.pop() ?? (await openTheatre(whole, workflowBundle));
         const gaveUp = new AbortController();
         const free = () => {
           if (!gaveUp.signal.aborted) idle.push(theatre);
         };
         const night = await Promise.race([
-          runNight(theatre, loaded, prepare, gaveUp.signal).finally(free),
+          runNight(theatre, loaded[length], prepare, gaveUp.signal).finally(free),
           stalled(theatre.stage),
         ]);
         if (night !== 'stalled') return night;
@@ -72,6 +76,14 @@ export async function openNights(file: string): Promise<Nights> {
 function hasty(loaded: LoadedSite): LoadedSite {
   const { site } = loaded;
   return { ...loaded, site: { ...site, limits: { ...site.limits, giveUpAfterMs: 600_000 } } };
+}
+
+function shortened(loaded: LoadedSite): LoadedSite {
+  const { site } = loaded;
+  const nightly = site.procedures['nightly'];
+  if (nightly === undefined) throw new Error('the example has no procedure nightly');
+  const short = { ...nightly, restart: { kind: 'at', at: '03:10' }, upBy: '04:00' } as const;
+  return { ...loaded, site: { ...site, procedures: { ...site.procedures, nightly: short } } };
 }
 
 /**
