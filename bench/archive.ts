@@ -13,6 +13,7 @@ import {
   type Arm,
 } from './arms.ts';
 import { writeSmallFiles, writeTree } from './corpus.ts';
+import { median, seconds } from './figures.ts';
 
 /**
  * `archive [MB] [ROUNDS]` or `archive --files N [ROUNDS]`: a whole backup, every digest taken and all of it on the disk,
@@ -103,17 +104,6 @@ function report(samples: ReadonlyMap<string, Sample>, treeBytes: number): void {
       `| ${[name.replace('|', '\\|'), ...times('backups'), ...times('restores'), size, memory].join(' | ')} |`,
     );
   }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  const high = sorted[middle] ?? NaN;
-  return sorted.length % 2 === 1 ? high : (high + (sorted[middle - 1] ?? NaN)) / 2;
-}
-
-function seconds(ms: number): string {
-  return `${(ms / 1000).toFixed(2)} s`;
 }
 
 function say(line: string): void {

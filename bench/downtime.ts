@@ -12,6 +12,7 @@ import { startDevServer } from '../demo/local/temporal.ts';
 import { waitFor } from '../demo/local/wait.ts';
 import { searchAttributes } from '../workflows/messages.ts';
 import { command, host, main, startCopiedSet, writeCopySite, type CopiedSet } from './copy-rig.ts';
+import { median, seconds } from './figures.ts';
 
 /**
  * `node dist/bench/downtime.js [MB] [rounds]`, as root: how long a database (a replica set of one member, the native
@@ -210,12 +211,4 @@ async function fill({ set }: CopiedSet): Promise<void> {
   } finally {
     await client.close();
   }
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
-}
-
-function seconds(ms: number): string {
-  return `${(ms / 1_000).toFixed(2)} s`;
 }

@@ -18,6 +18,7 @@ import { startDevServer } from '../demo/local/temporal.ts';
 import type { Plan } from '../model/plan.ts';
 import type { Service, Site } from '../model/site.ts';
 import { agentQueue, controlQueue } from '../workflows/messages.ts';
+import { quantile } from './figures.ts';
 
 const steps = Number(process.argv[2] ?? 500);
 const host = 'bench-1';
@@ -147,10 +148,6 @@ async function timed(times: number[], work: () => Promise<unknown>): Promise<num
   times.length = 0;
   await work();
   return times.slice(1).map((time, index) => time - (times[index] ?? time));
-}
-
-function quantile(values: readonly number[], part: number): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(part * (values.length - 1))] ?? NaN;
 }
 
 function text(values: readonly number[]): string {
