@@ -4,7 +4,7 @@ import type { Artifact, ArtifactProof, Manifest, MongodbSetRecord } from '../../
 import type { HostName, Site } from '../../model/site.ts';
 import { unpackArtifact } from '../archive/unpack.ts';
 import type { Journal } from '../ledger/journal.ts';
-import { openScratch } from '../mongodb/open-copy.ts';
+import { longestSocketBytes, openScratch } from '../mongodb/open-copy.ts';
 import { openStore } from '../stores/activities.ts';
 import { readProofs, recordProof } from '../stores/proofs.ts';
 import { artifactsHere, showSet } from '../stores/sets.ts';
@@ -210,14 +210,11 @@ function recordOf({ databases }: Manifest, artifact: string): MongodbSetRecord |
   return sets.find((set) => set.artifact === artifact) ?? null;
 }
 
-/** sun_path of unix(7) holds 107 bytes. */
-const longestSocket = 107;
-
 /** The driver knows a socket by the end of its name. */
 function socketIn(folder: string): string {
   const socket = join(folder, 'm.sock');
-  if (Buffer.byteLength(socket) <= longestSocket) return socket;
+  if (Buffer.byteLength(socket) <= longestSocketBytes) return socket;
   throw refusedDrill(
-    `${socket} is too long for the name of a socket (${longestSocket} bytes): choose a shorter drill.scratch.`,
+    `${socket} is too long for the name of a socket (${longestSocketBytes} bytes): choose a shorter drill.scratch.`,
   );
 }

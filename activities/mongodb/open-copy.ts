@@ -8,6 +8,9 @@ import { refusal, trouble } from './errors.ts';
 import { optimeOf, optimeText, reached } from './optime.ts';
 import { poll } from './poll.ts';
 
+/** For the path of a socket to listen on: sun_path of unix(7) holds 107 bytes. */
+export const longestSocketBytes = 107;
+
 export interface OpenCopyOptions extends Omit<OpenScratchOptions, 'listen'> {
   /** The unpacked artifact. It is read, never opened. */
   readonly archiveDir: string;

@@ -6,15 +6,13 @@ import type { Argv, HostName, Site } from '../../model/site.ts';
 import { isolated } from '../drill/isolated.ts';
 import { refuse } from '../ledger/refusals.ts';
 import { engineOf } from '../mongodb/engine.ts';
-import { maintainScratch } from '../mongodb/open-copy.ts';
+import { longestSocketBytes, maintainScratch } from '../mongodb/open-copy.ts';
 import { optimeOf, optimeText, reached } from '../mongodb/optime.ts';
 import type { RestorePlace } from './place.ts';
 import { unpackedRoot } from './staging.ts';
 
 /** A server that opens large data takes its time. */
 const openWithinMs = 10 * 60_000;
-/** sun_path of unix(7) holds 107 bytes. */
-const longestSocket = 107;
 
 /** Of the site file: of the database, or that of drills. */
 export function mongodOf(site: Site, database: string): Argv | undefined {
@@ -60,10 +58,10 @@ export async function settleIdentity(
   await mkdir(own, { mode: 0o700 });
   if (process.getuid?.() === 0) await chown(own, uid, gid);
   const socket = posix.join(own, 'm.sock');
-  if (Buffer.byteLength(socket) > longestSocket)
+  if (Buffer.byteLength(socket) > longestSocketBytes)
     throw refuse(
       'NotUnderstood',
-      `${socket} is too long for the name of a socket (${longestSocket} bytes): a server cannot be opened beside ${place.roots[0]?.path ?? ''}`,
+      `${socket} is too long for the name of a socket (${longestSocketBytes} bytes): a server cannot be opened beside ${place.roots[0]?.path ?? ''}`,
     );
   await maintainScratch(
     {
