@@ -3,7 +3,7 @@ import type { Report } from '../model/progress.ts';
 import type { Site, Store } from '../model/site.ts';
 import { ApplicationFailure } from '@temporalio/common';
 import { resolvePlan } from '../config/plan.ts';
-import { resolveRestore } from '../config/restore.ts';
+import { resolveRestore } from '../config/restore/plan.ts';
 import type { LoadedSite } from '../config/load.ts';
 import { loadSites, siteNamed } from '../config/sites.ts';
 

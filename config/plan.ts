@@ -20,6 +20,7 @@ import type {
 } from '../model/site.ts';
 import { resolveWindow, WindowError } from '../model/window.ts';
 import type { Window } from '../model/window.ts';
+import { servicesAmong, toHold, type Resource } from '../model/resource.ts';
 import type { LoadedSite } from './load.ts';
 import { durationWords } from './duration.ts';
 import { byDistance, quoteWithNearest } from './nearest.ts';
@@ -75,8 +76,6 @@ export function resolvePlan(loaded: LoadedSite, request: PlanRequest): Plan {
     warnings: [...windowWarnings(procedure, window), ...notInTheSet(site, all)],
   };
 }
-
-const SERVICE = 'service/';
 
 /** A night that begins later than its latest start is none: nor does it by waiting. */
 function waitForHoldsUntil({ latestStart, upBy }: Window, startedAt: Instant): Instant {
@@ -254,39 +253,50 @@ function flatten(steps: readonly PlanStep[]): readonly PlanStep[] {
   );
 }
 
+type Hold = readonly [HostName, Resource];
+
 /** All that the plan can change: also each member that an election may make the one that is stopped. */
-function holdsOf(all: readonly PlanStep[]): Readonly<Record<HostName, readonly string[]>> {
-  const holds = all.flatMap((step): readonly (readonly [HostName, string])[] => {
-    if (step.kind === 'stop') return step.services.flatMap(serviceHolds);
-    return step.kind === 'backup' ? step.databases.flatMap(databaseHolds) : [];
-  });
-  const hosts = sorted(holds.map(([host]) => host));
-  return Object.fromEntries(
-    hosts.map((host) => [host, sorted(holds.filter(([on]) => on === host).map(([, hold]) => hold))]),
+function holdsOf(all: readonly PlanStep[]): Plan['holds'] {
+  return perHost(
+    all.flatMap((step): readonly Hold[] => {
+      if (step.kind === 'stop') return step.services.flatMap(serviceHolds);
+      return step.kind === 'backup' ? step.databases.flatMap(databaseHolds) : [];
+    }),
   );
 }
 
-function serviceHolds({ service, hosts }: PlanService): readonly (readonly [HostName, string])[] {
-  return hosts.map((host) => [host, `${SERVICE}${service}`] as const);
+/** @param asked hosts that take part and hold nothing, or not only: another run must not change anything there meanwhile. */
+export function perHost(holds: readonly Hold[], asked: readonly HostName[] = []): Plan['holds'] {
+  const hosts = sorted([...holds.map(([host]) => host), ...asked]);
+  return Object.fromEntries(
+    hosts.map((host) => [
+      host,
+      sorted(holds.filter(([on]) => on === host).map(([, resource]) => toHold(resource))),
+    ]),
+  );
 }
 
-function databaseHolds(database: PlanDatabase): readonly (readonly [HostName, string])[] {
+export function serviceHolds({ service, hosts }: PlanService): readonly Hold[] {
+  return hosts.map((host) => [host, { kind: 'service', service }] as const);
+}
+
+function databaseHolds(database: PlanDatabase): readonly Hold[] {
   if (database.engine === 'files') return [];
   const { members, mongosHost, database: name, copyBy } = database;
   return [
     ...members.flatMap(serviceHolds),
-    ...(mongosHost === null ? [] : [[mongosHost, `balancer/${name}`] as const]),
+    ...(mongosHost === null ? [] : [[mongosHost, { kind: 'balancer', database: name }] as const]),
     ...(copyBy === undefined
       ? []
-      : members.map(({ host, name: member }) => [host, `snapshot/${name}/${member}`] as const)),
+      : members.map(
+          ({ host, name: member }) => [host, { kind: 'snapshot', database: name, member }] as const,
+        )),
   ];
 }
 
 export function timingOf(site: Site, holds: Plan['holds']): Plan['timing'] {
-  const services = sorted(Object.values(holds).flat()).filter((hold) => hold.startsWith(SERVICE));
   return Object.fromEntries(
-    services.map((hold) => {
-      const name = hold.slice(SERVICE.length);
+    servicesAmong(sorted(Object.values(holds).flat())).map((name) => {
       const { stopWithinMs, readyWithinMs } = mustBe(site.services, name);
       return [name, { stopWithinMs, readyWithinMs }];
     }),

@@ -1,4 +1,5 @@
 import type { Plan } from './plan.ts';
+import { servicesAmong } from './resource.ts';
 import type { HostName } from './site.ts';
 
 /** How long each service took to be up again in the last nights, the longest of them; per host, in ms. */
@@ -24,7 +25,7 @@ export function predictBringBack(
   { holds, timing }: Pick<Plan, 'holds' | 'timing'>,
   measured: Measured,
 ): Prediction {
-  const services = new Set(Object.values(holds).flatMap((resources) => resources.flatMap(serviceIn)));
+  const services = new Set(Object.values(holds).flatMap(servicesAmong));
   const longest = [...services].map((service) => {
     const times = Object.values(measured).flatMap((host) => host[service] ?? []);
     return { service, ms: times.length === 0 ? null : Math.max(...times) };
@@ -43,9 +44,4 @@ export function predictBringBack(
 
 function total(times: readonly number[]): number {
   return Math.round(margin * times.reduce((sum, ms) => sum + ms, 0)) + allowanceMs;
-}
-
-function serviceIn(resource: string): readonly string[] {
-  const prefix = 'service/';
-  return resource.startsWith(prefix) ? [resource.slice(prefix.length)] : [];
 }

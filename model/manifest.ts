@@ -188,3 +188,14 @@ export interface Verification {
   /** What was damaged before, and from which store it was replaced; absent: nothing. */
   readonly mended?: readonly string[];
 }
+
+/** Of the member whose copy an artifact is; null: it is a tree of files. */
+export function memberRecord(
+  { databases }: Pick<Manifest, 'databases'>,
+  { database, artifact }: { readonly database: string; readonly artifact: string },
+): MongodbSetRecord | null {
+  const sets = databases.flatMap((one) =>
+    one.engine === 'mongodb' && one.database === database ? one.sets : [],
+  );
+  return sets.find((one) => one.artifact === artifact) ?? null;
+}

@@ -29,7 +29,7 @@ export interface Plan {
   readonly steps: readonly PlanStep[];
   /** Every host that takes part, in name order. */
   readonly hosts: readonly HostName[];
-  /** What the plan can change, per host: `service/<name>`, `balancer/<database>`, `snapshot/<database>/<member>`, `data/<database>[/<member>]`, `look/<path>`, `settings/<database>`. */
+  /** What the plan can change, per host, see `toHold`. */
   readonly holds: Readonly<Record<HostName, readonly string[]>>;
   /** Of every service that is held: how long its stop and its start may take. */
   readonly timing: Readonly<

@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Change, ChangeResult, Found } from '../../model/ledger.ts';
 import type { HostName, Service, Site } from '../../model/site.ts';
+import { restoredAs, type Resource } from '../../model/resource.ts';
 import { copyPlace } from '../copies/place.ts';
 import { memberOf } from '../mongodb/engine.ts';
-import { dataResource, restorePlace, type RestoreOwner } from '../restore/place.ts';
+import { restorePlace, type RestoreOwner } from '../restore/place.ts';
 import { startTimeOf } from '../system/processes.ts';
 import { killProcesses } from './jobs.ts';
 import type { EntryState } from './records.ts';
@@ -17,23 +18,20 @@ interface Options {
 /** What a change is resolved to when it is begun: it is undone as that, whatever the site file says by then. */
 export type Resolved = Pick<EntryState, 'service' | 'place' | 'restore'>;
 
-/**
- * `service/<name>`, `balancer/<database>`, `snapshot/<database>/<member>`, `data/<database>[/<member>]`,
- * `look/<path>`, `settings/<database>`: what a claim holds, and what a change alters.
- */
-export function resourceOf(change: Change): string {
+/** What it alters. */
+export function resourceOf(change: Change): Resource {
   switch (change.kind) {
     case 'service-stopped':
-      return `service/${change.service}`;
+      return { kind: 'service', service: change.service };
     case 'balancer-stopped':
-      return `balancer/${change.database}`;
+      return { kind: 'balancer', database: change.database };
     case 'snapshot-made':
-      return `snapshot/${change.database}/${change.member}`;
+      return { kind: 'snapshot', database: change.database, member: change.member };
     case 'set-unpacked':
     case 'data-moved-aside':
-      return dataResource(change);
+      return restoredAs(change);
     case 'balancer-replaced':
-      return `settings/${change.database}`;
+      return { kind: 'settings', database: change.database };
   }
 }
 
@@ -55,7 +53,7 @@ export function resolve(
       return nothing;
     case 'set-unpacked':
     case 'data-moved-aside':
-      return { ...nothing, restore: restorePlace(site, host, change, of.claim) };
+      return { ...nothing, restore: restorePlace(site, host, restoredAs(change), of.claim) };
     case 'service-stopped': {
       const service = site.services[change.service];
       if (service !== undefined) return { ...nothing, service };
@@ -64,20 +62,22 @@ export function resolve(
   }
 }
 
-export async function observe(world: World, site: Site, resource: string): Promise<Found> {
-  const [kind = ''] = resource.split('/');
-  const name = resource.slice(kind.length + 1);
-  if (kind === 'snapshot') return { kind: 'snapshot' };
-  if (kind === 'settings') return { kind: 'settings' };
-  if (kind === 'balancer') return world.balancer.observe(name);
-  if (kind === 'look') return world.restore.observe({ database: '', to: name });
-  if (kind === 'data') {
-    const [database = '', ...member] = name.split('/');
-    return world.restore.observe({ database, ...(member.length > 0 && { member: member.join('/') }) });
+export async function observe(world: World, site: Site, resource: Resource): Promise<Found> {
+  switch (resource.kind) {
+    case 'snapshot':
+    case 'settings':
+      return { kind: resource.kind };
+    case 'balancer':
+      return world.balancer.observe(resource.database);
+    case 'data':
+    case 'look':
+      return world.restore.observe(resource);
+    case 'service': {
+      const service = site.services[resource.service];
+      if (service !== undefined) return world.observe(service);
+      throw refuse('UnknownName', `this host's site file names no service "${resource.service}"`);
+    }
   }
-  const service = site.services[name];
-  if (service === undefined) throw refuse('UnknownName', `this host's site file names no service "${name}"`);
-  return world.observe(service);
 }
 
 /** Makes the change. Doing it twice does no harm. */

@@ -72,10 +72,10 @@ export function createHostWorld(site: Site, host: HostName): World {
       remove: removeCopy,
     },
     restore: {
-      observe: (target) => {
-        const roots = dataRoots(site, host, target);
+      observe: (resource) => {
+        const roots = dataRoots(site, host, resource);
         // The folder that is made for it is known by not being there now.
-        return observeData(target.to === undefined ? roots : [...roots, posix.dirname(target.to)]);
+        return observeData(resource.kind === 'data' ? roots : [...roots, posix.dirname(resource.path)]);
       },
       unpack: (change, place, hooks) => unpackBeside(site, host, change, place, hooks),
       remove: async (place, found) => {

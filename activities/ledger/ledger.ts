@@ -15,6 +15,7 @@ import type {
 } from '../../model/ledger.ts';
 import type { Instant } from '../../model/plan.ts';
 import type { HostName, Site } from '../../model/site.ts';
+import { toHold, toResource, type Resource } from '../../model/resource.ts';
 import { aloneAtMs, latestUpBy } from './alone.ts';
 import { poll } from '../system/poll.ts';
 import { startTimeOf } from '../system/processes.ts';
@@ -38,6 +39,15 @@ export interface LedgerDeps {
   readonly signal: () => AbortSignal;
   readonly warn: (message: string, fields: Record<string, unknown>) => void;
   readonly now?: () => number;
+}
+
+function holdable(hold: string): Resource {
+  const resource = toResource(hold);
+  if (resource !== null) return resource;
+  throw refuse(
+    'UnknownName',
+    `this agent knows nothing to hold by the name of "${hold}"; it may be older than control`,
+  );
 }
 
 /** What a commit makes stay. */
@@ -105,7 +115,7 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
   async function claimFresh(request: ClaimRequest): Promise<ClaimResult> {
     const found: Record<string, Found> = {};
     await Promise.all(
-      request.holds.map(async (resource) => (found[resource] = await observe(world, site, resource))),
+      request.holds.map(async (hold) => (found[hold] = await observe(world, site, holdable(hold)))),
     );
     const { workflowId, runId, procedure, night, upBy, hardLimit, siteDigest } = request;
     const at = now();
@@ -172,11 +182,11 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
   async function make(request: ChangeRequest, signal: AbortSignal): Promise<ChangeResult> {
     const { ref, id, position, change, notAfter } = request;
     const { claim: held } = journal.state();
-    const resource = resourceOf(change);
+    const hold = toHold(resourceOf(change));
     if (held === null) throw refuse('Fenced', `nothing holds ${host}`);
     const resolved = resolve(site, host, change, { id, claim: held });
-    const atClaim = held.found[resource];
-    if (atClaim === undefined) throw refuse('UnknownName', `the claim on ${host} does not hold ${resource}`);
+    const atClaim = held.found[hold];
+    if (atClaim === undefined) throw refuse('UnknownName', `the claim on ${host} does not hold ${hold}`);
     const found = await foundBefore(id, change, atClaim);
     const untilMs = Date.parse(notAfter);
     if (
@@ -214,12 +224,13 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
     const { entries } = journal.state();
     if (change.kind !== 'set-unpacked' && change.kind !== 'data-moved-aside') return atClaim;
     const resource = resourceOf(change);
+    const hold = toHold(resource);
     const other = openEntries(journal.state()).find(
       (entry) =>
-        entry.id !== id && entry.change.kind === change.kind && resourceOf(entry.change) === resource,
+        entry.id !== id && entry.change.kind === change.kind && toHold(resourceOf(entry.change)) === hold,
     );
     if (other !== undefined)
-      throw refuse('Held', `${resource} on ${host} is in the middle of another restore, change ${other.id}`);
+      throw refuse('Held', `${hold} on ${host} is in the middle of another restore, change ${other.id}`);
     const known = entries.get(id)?.found;
     return known ?? (change.kind === 'set-unpacked' ? atClaim : observe(world, site, resource));
   }

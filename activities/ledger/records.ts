@@ -1,7 +1,7 @@
-import type { Change, ChangeResult, Entry, Found } from '../../model/ledger.ts';
+import type { Change, ChangeResult, ClaimRequest, Entry, Found } from '../../model/ledger.ts';
 import type { Artifact, Copies } from '../../model/manifest.ts';
 import type { Instant } from '../../model/plan.ts';
-import type { HostName, Service } from '../../model/site.ts';
+import type { Service } from '../../model/site.ts';
 import type { CopyPlace } from '../copies/place.ts';
 import type { RestorePlace } from '../restore/place.ts';
 
@@ -76,18 +76,9 @@ export type JournalRecord =
 /** Of a copy into one store, or into several. */
 export type JobResult = Artifact | Copies;
 
-export interface Claim {
+export interface Claim extends Omit<ClaimRequest, 'protocol' | 'again' | 'holds'> {
   readonly journal: string;
   readonly epoch: number;
-  readonly site: string;
-  readonly host: HostName;
-  readonly siteDigest: string;
-  readonly procedure: string;
-  readonly workflowId: string;
-  readonly runId: string;
-  readonly night: string;
-  readonly upBy: Instant;
-  readonly hardLimit: Instant;
   readonly found: Readonly<Record<string, Found>>;
   readonly at: Instant;
 }

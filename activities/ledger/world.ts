@@ -1,7 +1,8 @@
 import type { Change, Found, MemberGuard, StopEvidence } from '../../model/ledger.ts';
 import type { Service } from '../../model/site.ts';
+import type { DataResource } from '../../model/resource.ts';
 import type { CopyPlace } from '../copies/place.ts';
-import type { RestorePlace, RestoreTargetName } from '../restore/place.ts';
+import type { RestorePlace } from '../restore/place.ts';
 
 /** What the ledger touches outside: services and the balancer, on this host. Injected, so that faults can be forced. */
 export interface World {
@@ -45,7 +46,7 @@ export interface World {
     remove(place: CopyPlace): Promise<void>;
   };
   restore: {
-    observe(target: RestoreTargetName): Promise<Extract<Found, { kind: 'data' }>>;
+    observe(resource: DataResource): Promise<Extract<Found, { kind: 'data' }>>;
     /** Verified, beside the data; what an earlier try has left there goes first. */
     unpack(
       change: SetUnpacked,

@@ -2,6 +2,7 @@ import type { HostReport, PreflightActivities, PreflightInput } from '../../mode
 import { backupsOf, copyingHosts, replacedBy, restoredBy, type Plan } from '../../model/plan.ts';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
+import { servicesAmong } from '../../model/resource.ts';
 import { chooseCopy, type Choice } from '../copies/choose.ts';
 import type { Journal } from '../ledger/journal.ts';
 import { PROTOCOL } from '../ledger/ledger.ts';
@@ -63,9 +64,7 @@ async function checkPlan(
 ): Promise<Pick<HostReport, 'checks' | 'copyBy'>> {
   const { host } = deps;
   const copyBy: Record<string, Choice['way']> = {};
-  const services = (plan.holds[host] ?? [])
-    .filter((hold) => hold.startsWith('service/'))
-    .map((hold) => hold.slice(8));
+  const services = servicesAmong(plan.holds[host] ?? []);
   const databases = backupsOf(plan.steps).flatMap((step) => step.databases);
   const stores = Object.entries(plan.stores)
     .filter(([name, { keeper }]) => keeper === host || copyingHosts(plan.steps, name).includes(host))

@@ -1,9 +1,10 @@
 import { lstat, statfs } from 'node:fs/promises';
 import { posix } from 'node:path';
 import type { RestoreTarget, PlanUnpack } from '../../model/plan.ts';
-import type { MongodbSetRecord } from '../../model/manifest.ts';
+import { memberRecord, type MongodbSetRecord } from '../../model/manifest.ts';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
+import { restoredAs } from '../../model/resource.ts';
 import { mustBeReadable } from '../archive/stored-content.ts';
 import { isSameRelease, serverVersion } from '../drill/isolated.ts';
 import { describeMember } from '../mongodb/describe.ts';
@@ -14,7 +15,7 @@ import { lookAt } from './files.ts';
 import { lookRoot, lookRows } from './look.ts';
 import { dataRoots } from './place.ts';
 import { mongodOf } from './identity.ts';
-import { artifactFor, memberRecord } from './unpack.ts';
+import { artifactFor } from './unpack.ts';
 
 /** Files take whole blocks, and folders some; over the content of the files. */
 const growth = 1.1;
@@ -51,7 +52,7 @@ export async function checkRestore(
       return [
         artifact,
         ...(target.to === undefined
-          ? await placeRows(dataRoots(site, host, target), row)
+          ? await placeRows(dataRoots(site, host, restoredAs(target)), row)
           : (await lookRows(site, lookRoot(site, host, target.to))).map(({ verdict, detail, hint }) =>
               row(verdict, detail, hint),
             )),
@@ -111,7 +112,7 @@ async function roomRows(
 ): Promise<readonly Check[]> {
   const disks = new Map<number, { folder: string; neededBytes: number }>();
   for (const target of targets) {
-    const [root = '/'] = dataRoots(site, host, target);
+    const [root = '/'] = dataRoots(site, host, restoredAs(target));
     const folder = target.to === undefined ? posix.dirname(root) : (site.restoreTo ?? '/');
     const found = await lstat(`${folder}/.`).catch(() => null);
     if (found === null) continue;

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { posix } from 'node:path';
 import type { HostName, Site } from '../../model/site.ts';
+import { toHold, type DataResource } from '../../model/resource.ts';
 import { outermost } from '../archive/survey.ts';
 import { refuse } from '../ledger/refusals.ts';
 import { memberOf } from '../mongodb/engine.ts';
@@ -13,13 +14,6 @@ export interface RestorePlace {
   readonly roots: readonly { readonly path: string; readonly aside: string }[];
 }
 
-export interface RestoreTargetName {
-  readonly database: string;
-  readonly member?: string;
-  /** To be looked at: neither is replaced. */
-  readonly to?: string;
-}
-
 /** Of the claim under which it is restored: no other has places of the same names. */
 export interface RestoreOwner {
   readonly journal: string;
@@ -27,16 +21,10 @@ export interface RestoreOwner {
   readonly at: string;
 }
 
-/** `data/<database>[/<member>]`, `look/<path>`: what a claim holds. */
-export function dataResource({ database, member, to }: RestoreTargetName): string {
-  if (to !== undefined) return `look/${to}`;
-  return member === undefined ? `data/${database}` : `data/${database}/${member}`;
-}
-
 /** What is replaced: of a tree of files its roots, of MongoDB the member's dbPath. Only on the host that the site file names. */
-export function dataRoots(site: Site, host: HostName, target: RestoreTargetName): readonly string[] {
-  const { database, member, to } = target;
-  if (to !== undefined) return [lookRoot(site, host, to)];
+export function dataRoots(site: Site, host: HostName, resource: DataResource): readonly string[] {
+  if (resource.kind === 'look') return [lookRoot(site, host, resource.path)];
+  const { database, member } = resource;
   if (member !== undefined) {
     const { host: on, data } = memberOf(site, database, member);
     if (on !== host) throw refuse('UnknownName', `${member} of ${database} is not on ${host}`);
@@ -52,13 +40,13 @@ export function dataRoots(site: Site, host: HostName, target: RestoreTargetName)
 export function restorePlace(
   site: Site,
   host: HostName,
-  target: RestoreTargetName,
+  resource: DataResource,
   { journal, runId, at }: RestoreOwner,
 ): RestorePlace {
-  const roots = dataRoots(site, host, target);
+  const roots = dataRoots(site, host, resource);
   const [first = ''] = roots;
   const id = createHash('sha256')
-    .update(`${journal} ${dataResource(target)}`)
+    .update(`${journal} ${toHold(resource)}`)
     .digest('hex')
     .slice(0, 12);
   const when = at.replaceAll(/[-:]|\.\d+/g, '');

@@ -1,5 +1,5 @@
 import type { Change } from '../../model/ledger.ts';
-import type { Artifact, Manifest, MongodbSetRecord } from '../../model/manifest.ts';
+import { memberRecord, type Artifact, type Manifest } from '../../model/manifest.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { unpackArtifact } from '../archive/unpack.ts';
 import { refuse } from '../ledger/refusals.ts';
@@ -85,22 +85,6 @@ export function artifactFor(
       ? `set ${nameOf(manifest.set)} in ${store.name} has no artifact ${name}`
       : `${name} lies on ${elsewhere.host}, and store ${store.name} is not shared: ${store.host} does not see it`,
   );
-}
-
-/** Of the copy that a member gets; null: of a tree of files. */
-export function memberRecord(
-  { databases }: Manifest,
-  {
-    database,
-    member,
-    artifact,
-  }: { readonly database: string; readonly member?: string; readonly artifact: string },
-): MongodbSetRecord | null {
-  if (member === undefined) return null;
-  const sets = databases.flatMap((one) =>
-    one.engine === 'mongodb' && one.database === database ? one.sets : [],
-  );
-  return sets.find((one) => one.artifact === artifact) ?? null;
 }
 
 /** A tree of files lies at the paths of the site file; a member's data may have lain elsewhere, on another host. */

@@ -12,9 +12,11 @@ export function placeRules(site: Site): readonly Finding[] {
     ...pairs(stores).flatMap(([a, b]) => sharedStore(a, b)),
     ...stores.flatMap((store) => data.flatMap((place) => storeInData(store, place))),
     ...scratchPlaces(site).flatMap((scratch) =>
-      [...data, ...stores, ...lookPlaces(site)].flatMap((place) => inScratch(scratch, place)),
+      [...data, ...stores, ...lookPlaces(site)].flatMap((place) => sharedScratch(scratch, place)),
     ),
-    ...lookPlaces(site).flatMap((look) => [...data, ...stores].flatMap((place) => inScratch(look, place))),
+    ...lookPlaces(site).flatMap((look) =>
+      [...data, ...stores].flatMap((place) => sharedScratch(look, place)),
+    ),
     ...Object.entries(site.stores).flatMap(([name, store]) => keeperWithout(name, store)),
     ...pairs(Object.entries(site.stores)).flatMap(([a, b]) => sameServer(a, b)),
     ...copyPlaces(site).flatMap((copies) => copiesInside(copies, [...data, ...stores])),
@@ -87,7 +89,7 @@ function storePlaces(site: Site): readonly Place[] {
 function scratchPlaces({ drill, hosts }: Site): readonly Place[] {
   if (drill === undefined) return [];
   return (drill.host === undefined ? hosts : [drill.host]).map((host) => ({
-    ...({ kind: 'scratch', what: 'drill', path: ['drill', 'scratch'] } as const),
+    ...({ kind: 'scratch', what: 'a drill', path: ['drill', 'scratch'] } as const),
     ...{ host, directory: drill.scratch },
   }));
 }
@@ -101,22 +103,19 @@ function lookPlaces({ restoreTo, hosts }: Site): readonly Place[] {
 }
 
 /** What a drill leaves is removed, and what is looked at is no data: nothing else may lie there. */
-function inScratch(scratch: Place, other: Place): readonly Finding[] {
-  if (scratch.host !== other.host) return [];
-  const { directory } = other;
-  if (!contains(scratch.directory, directory) && !contains(directory, scratch.directory)) return [];
+function sharedScratch(scratch: Place, other: Place): readonly Finding[] {
+  if (!overlap(scratch, other)) return [];
   return [
     {
       path: scratch.path,
-      message: `the ${scratch.kind === 'look' ? 'folder' : 'scratch folder'} ${scratch.directory} overlaps ${directory} of ${other.what} on ${other.host}`,
-      hint: `${scratch.kind === 'look' ? 'what is unpacked to be looked at' : 'a drill'} needs a folder of its own`,
+      message: `the folder ${scratch.directory} overlaps ${other.directory} of ${other.what} on ${other.host}`,
+      hint: `${scratch.what} needs a folder of its own`,
     },
   ];
 }
 
 function sharedData(a: Place, b: Place): readonly Finding[] {
-  if (a.host !== b.host || !(contains(a.directory, b.directory) || contains(b.directory, a.directory)))
-    return [];
+  if (!overlap(a, b)) return [];
   const how = a.directory === b.directory ? 'is also that' : 'overlaps that';
   return [
     {
@@ -186,6 +185,10 @@ function keeperWithout(name: string, store: Store): readonly Finding[] {
   return typeof directory === 'string' || directory[keeper] !== undefined
     ? []
     : [{ path: ['stores', name, 'directory'], message: `no directory on ${keeper}, its keeper` }];
+}
+
+function overlap(a: Place, b: Place): boolean {
+  return a.host === b.host && (contains(a.directory, b.directory) || contains(b.directory, a.directory));
 }
 
 function contains(outer: string, inner: string): boolean {

@@ -21,16 +21,7 @@ describe('whatever dies on the way, every service is back', () => {
     const { site, all, ended } = await inTheMiddle();
     all.agents['app-1']?.kill('SIGKILL');
     await all.server.kill('SIGKILL');
-    const recovered = await all.coldbackup(
-      'recover',
-      '--site',
-      site.file,
-      '--host',
-      'app-1',
-      '--state',
-      site.state,
-    );
-    expect(recovered).toMatchObject({ code: 0 });
+    expect(await recover(site, all)).toMatchObject({ code: 0 });
     expect(await site.services()).toEqual(asFound);
     void ended.catch(() => undefined);
   });
@@ -38,16 +29,7 @@ describe('whatever dies on the way, every service is back', () => {
   test('a suspended agent is ended by recover, and changes nothing any more when it would wake', async () => {
     const { site, all, ended } = await inTheMiddle();
     all.agents['app-1']?.kill('SIGSTOP');
-    const recovered = await all.coldbackup(
-      'recover',
-      '--site',
-      site.file,
-      '--host',
-      'app-1',
-      '--state',
-      site.state,
-    );
-    expect(recovered).toMatchObject({ code: 0 });
+    expect(await recover(site, all)).toMatchObject({ code: 0 });
     expect(await site.services()).toEqual(asFound);
     await waitFor(() => all.agents['app-1']?.exit() !== undefined, {
       what: 'the agent is gone',
@@ -115,6 +97,10 @@ describe('whatever dies on the way, every service is back', () => {
 });
 
 const asFound = { web: 'running', worker: 'running', archive: 'running', spare: 'stopped' };
+
+function recover(site: MiniSite, all: Running): Promise<Said> {
+  return all.coldbackup('recover', '--site', site.file, '--host', 'app-1', '--state', site.state);
+}
 
 function same(one: unknown, other: unknown): boolean {
   return JSON.stringify(one) === JSON.stringify(other);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { resolveRestore } from '../../config/restore.ts';
+import { resolveRestore } from '../../config/restore/plan.ts';
 import { parseSite, type LoadedSite } from '../../config/load.ts';
 import type { RestoreRequest } from '../../model/activities.ts';
 import type { Artifact, MongodbSetRecord } from '../../model/manifest.ts';

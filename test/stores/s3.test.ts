@@ -8,14 +8,13 @@ import {
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openStore } from '../../activities/stores/activities.ts';
-import { StoreError } from '../../activities/stores/names.ts';
 import { partBytes } from '../../activities/stores/s3/upload.ts';
 import type { S3Store } from '../../model/site.ts';
 import { freePort } from '../support/ports.ts';
 import { createCleanup, waitFor } from '../support/processes.ts';
 import { conformance } from './conformance.ts';
 import { noMinio, startMinio, type Minio } from './rigs/s3.ts';
-import { setOf, siteOf } from './support.ts';
+import { failureOf, setOf, siteOf } from './support.ts';
 
 conformance({
   name: 'an S3 server',
@@ -39,14 +38,6 @@ suite('an S3 server that is not as expected', () => {
 
   const open = (changes: Partial<S3Store> = {}) =>
     openStore(siteOf({ ...minio.spec, ...changes }), 'mongo-1', 'vault');
-  const failureOf = async (work: Promise<unknown>): Promise<StoreError> => {
-    const error = await work.then(
-      () => new Error('it went well'),
-      (reason: unknown) => reason,
-    );
-    expect(error).toBeInstanceOf(StoreError);
-    return error as StoreError;
-  };
 
   test('wrong keys and a missing bucket are told, and not tried again', async () => {
     const secret = await failureOf(open({ secretKey: minio.spec.accessKey }).folders('vitam'));

@@ -2,14 +2,13 @@ import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openStore } from '../../activities/stores/activities.ts';
-import { StoreError } from '../../activities/stores/names.ts';
 import type { SftpStore } from '../../model/site.ts';
 import { freePort } from '../support/ports.ts';
 import { createCleanup, waitFor } from '../support/processes.ts';
 import { conformance } from './conformance.ts';
 import { noSshd, startSshd, type Sshd } from './rigs/sftp.ts';
 import { startWire } from './rigs/wire.ts';
-import { setOf, siteOf } from './support.ts';
+import { failureOf, setOf, siteOf } from './support.ts';
 
 conformance({
   name: 'an SFTP server',
@@ -32,14 +31,6 @@ suite('an SFTP server that is not as expected', () => {
 
   const open = (changes: Partial<SftpStore> = {}) =>
     openStore(siteOf({ ...sshd.spec, ...changes }), 'mongo-1', 'vault');
-  const failureOf = async (work: Promise<unknown>): Promise<StoreError> => {
-    const error = await work.then(
-      () => new Error('it went well'),
-      (reason: unknown) => reason,
-    );
-    expect(error).toBeInstanceOf(StoreError);
-    return error as StoreError;
-  };
 
   test('a server with another host key is never logged in to', async () => {
     const other = (await readFile(`${sshd.otherKey}.pub`, 'utf8')).trim();

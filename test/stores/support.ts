@@ -1,5 +1,7 @@
 import { join } from 'node:path';
+import { expect } from '@jest/globals';
 import { DEFAULT_LIMITS } from '../../config/schema/limits.ts';
+import { StoreError } from '../../activities/stores/names.ts';
 import { copyArtifact } from '../../activities/archive/copy-artifact.ts';
 import type { Artifact, Manifest, SetRef } from '../../model/manifest.ts';
 import type { Site, Store } from '../../model/site.ts';
@@ -80,4 +82,13 @@ export function setOf(id: string): SetRef {
 
 export function folderOf(directory: string, set: SetRef): string {
   return join(directory, set.site, set.procedure, set.id);
+}
+
+export async function failureOf(work: Promise<unknown>): Promise<StoreError> {
+  const error = await work.then(
+    () => new Error('it went well'),
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(StoreError);
+  return error as StoreError;
 }

@@ -1,0 +1,77 @@
+/** What a claim holds, and what a change alters. Nothing else is ever changed on a host. */
+export type Resource =
+  | { readonly kind: 'service'; readonly service: string }
+  | { readonly kind: 'balancer'; readonly database: string }
+  /** Of the balancer, as the data holds them: what a restored cluster brings with it. */
+  | { readonly kind: 'settings'; readonly database: string }
+  /** The copy of a stopped member on its own host. */
+  | { readonly kind: 'snapshot'; readonly database: string; readonly member: string }
+  | DataResource;
+
+/** What a restore puts somewhere. */
+export type DataResource =
+  /** Of MongoDB a member's; of a tree of files all its roots, and no member. */
+  | { readonly kind: 'data'; readonly database: string; readonly member?: string }
+  /** Where nothing is yet, to be looked at. */
+  | { readonly kind: 'look'; readonly path: string };
+
+/**
+ * As claims, plans and journals name it: `service/<name>`, `balancer/<database>`, `settings/<database>`,
+ * `snapshot/<database>/<member>`, `data/<database>[/<member>]`, `look/<path>`. Read back by {@link toResource}.
+ */
+export function toHold(resource: Resource): string {
+  switch (resource.kind) {
+    case 'service':
+      return `service/${resource.service}`;
+    case 'balancer':
+    case 'settings':
+      return `${resource.kind}/${resource.database}`;
+    case 'snapshot':
+      return `snapshot/${resource.database}/${resource.member}`;
+    case 'data':
+      return `data/${resource.database}${resource.member === undefined ? '' : `/${resource.member}`}`;
+    case 'look':
+      return `look/${resource.path}`;
+  }
+}
+
+/** null: of a kind that is not known here, as a newer version may name. */
+export function toResource(hold: string): Resource | null {
+  const { kind = '', name = '' } = /^(?<kind>[a-z]+)\/(?<name>.+)$/s.exec(hold)?.groups ?? {};
+  const [database = '', ...rest] = name.split('/');
+  const member = rest.join('/');
+  switch (kind) {
+    case 'service':
+      return { kind, service: name };
+    case 'balancer':
+    case 'settings':
+      return { kind, database: name };
+    case 'snapshot':
+      return { kind, database, member };
+    case 'data':
+      return { kind, database, ...(member !== '' && { member }) };
+    case 'look':
+      return { kind, path: name };
+    default:
+      return null;
+  }
+}
+
+/** Of what a restore puts somewhere: in place of the data, or beside everything, at `to`. */
+export function restoredAs(target: {
+  readonly database: string;
+  readonly member?: string;
+  readonly to?: string;
+}): DataResource {
+  const { database, member, to } = target;
+  if (to !== undefined) return { kind: 'look', path: to };
+  return { kind: 'data', database, ...(member !== undefined && { member }) };
+}
+
+/** The services among holds. */
+export function servicesAmong(holds: readonly string[]): readonly string[] {
+  return holds.flatMap((hold) => {
+    const resource = toResource(hold);
+    return resource?.kind === 'service' ? [resource.service] : [];
+  });
+}
