@@ -30,7 +30,7 @@ export interface Built {
 export async function build(
   machine: Machine,
   out: Output,
-  { site, file }: { site: Site; file: string },
+  { site, file, pace }: { site: Site; file: string; pace: number },
 ): Promise<Built> {
   const { places, cleanup } = machine;
   const beganAt = Date.now();
@@ -46,7 +46,7 @@ export async function build(
   );
 
   const vitam = await defineVitam(places, site, cluster);
-  const clock = clockOf(site.timezone, restartAfterSeconds(Date.now() - beganAt));
+  const clock = clockOf(site.timezone, Math.round(pace * secondsForSteps(Date.now() - beganAt)));
   const text = demoSite(readFileSync(file, 'utf8'), {
     onHost: places.onHost,
     unit: places.unit,
@@ -82,8 +82,8 @@ async function startTemporal({ places, cleanup }: Machine): Promise<DevServer> {
  * Long enough for all steps on this machine, as fast as it was a moment ago; then everything is back at a time that was
  * known before, as the example wants it.
  */
-function restartAfterSeconds(soFarMs: number): number {
-  return Math.round(25 + (1.1 * soFarMs) / 1000);
+function secondsForSteps(soFarMs: number): number {
+  return 25 + (1.1 * soFarMs) / 1000;
 }
 
 function storePath(site: Site): string {

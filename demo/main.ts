@@ -1,6 +1,6 @@
 // `npm run demo`: the night of examples/vitam.yaml on real parts, on this machine, and the proof that it went well.
 import { once } from 'node:events';
-import { parseArgs } from 'node:util';
+import { Command, InvalidArgumentError } from 'commander';
 import { loadSite } from '../config/load.ts';
 import { build } from './build.ts';
 import { checkoutPath } from './checkout.ts';
@@ -14,9 +14,20 @@ import { prove, type Facts } from './proof/prove.ts';
 import { killUnit } from './services/supervised.ts';
 import { proveRestored } from './proof/restored.ts';
 
-const { values: options } = parseArgs({
-  options: { keep: { type: 'boolean', default: false }, restore: { type: 'boolean', default: false } },
-});
+const options = new Command('npm run demo --')
+  .description(
+    'Runs the night of examples/vitam.yaml on real parts, on this machine, and proves that it went well.',
+  )
+  .option('--keep', 'leave everything running until Ctrl-C', false)
+  .option('--restore', 'then lose all data, and restore the whole by one command', false)
+  .option(
+    '--pace <factor>',
+    'leave so many times the time for the steps: for a machine that is busy',
+    paceOf,
+    1,
+  )
+  .parse()
+  .opts<{ keep: boolean; restore: boolean; pace: number }>();
 const { site, file } = await loadSite(checkoutPath('examples/vitam.yaml'));
 const out = createOutput();
 const machine = await createMachine(site.hosts);
@@ -27,7 +38,7 @@ async function demo(machine: Machine, interrupted: AbortSignal): Promise<number>
   const { places } = machine;
   out.phase('A miniature of the site, below one folder');
   out.line(`${places.root}: hosts ${site.hosts.join(', ')}, each with its own folders, and a shared disk`);
-  const built = await build(machine, out, { site, file });
+  const built = await build(machine, out, { site, file, pace: options.pace });
   const { cluster, vitam, clock, temporal, coldbackup } = built;
   const { address, uiUrl = '' } = temporal;
 
@@ -56,6 +67,12 @@ async function demo(machine: Machine, interrupted: AbortSignal): Promise<number>
   out.line('Ctrl-C ends everything');
   await once(interrupted, 'abort');
   return good ? 0 : 1;
+}
+
+function paceOf(text: string): number {
+  const factor = Number(text);
+  if (factor >= 1 && factor <= 10) return factor;
+  throw new InvalidArgumentError('Expected a number from 1 to 10.');
 }
 
 /** All data is lost, and comes back by one command. */

@@ -163,6 +163,8 @@ interface StoreBase {
   readonly keeper: HostName;
   /** To it and from it, of each host. Absent: as fast as it goes. */
   readonly rateBytesPerSecond?: number;
+  /** What the sets of this site may take, as a host sees them. Absent: all the room there is. */
+  readonly quotaBytes?: number;
   /** Absent: what is stored is not encrypted. */
   readonly encrypt?: Encryption;
 }

@@ -176,10 +176,8 @@ async function attempt(
   }
 }
 
-/** A cancel of the run itself carries no words. */
 function reasonOf(error: unknown): string {
-  const words = messageOf(error);
-  return words === '' && isCancellation(error) ? 'cancelled in Temporal' : words;
+  return isCancellation(error) ? 'cancelled in Temporal' : messageOf(error);
 }
 
 /** A promise that runs beside the run and never rejects unseen. */

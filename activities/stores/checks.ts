@@ -3,7 +3,7 @@ import type { Plan } from '../../model/plan.ts';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { openStore } from './activities.ts';
-import { checkRoomAhead, mostSets } from './room.ts';
+import { checkRoomAhead, growthOf, mostSets, roomLeft } from './room.ts';
 import { artifactsHere, listSets, showSet } from './sets.ts';
 import { sizeText } from './size-text.ts';
 import type { Store } from './store.ts';
@@ -33,13 +33,18 @@ export async function checkStore(
   const token = `check-${host}-${process.pid}`;
   await store.writeToken(token);
   await store.removeToken(token);
-  const freeBytes = await store.freeBytes();
-  const sets = await listSets(store, plan.site, plan.procedure);
+  const quotaBytes = site.stores[name]?.quotaBytes;
+  const all = await listSets(store, plan.site, quotaBytes === undefined ? plan.procedure : undefined);
+  const sets = all.filter(({ set }) => set.procedure === plan.procedure);
   const last = await lastSet(store, sets);
+  const freeBytes = roomLeft(await store.freeBytes(), quotaBytes, total(all));
   const detail = [
     freeBytes === null
       ? `${store.place} takes what is written; how much room there is, it does not say`
       : `${sizeText(freeBytes)} free in ${store.place}`,
+    ...(quotaBytes === undefined
+      ? []
+      : [`its sets have ${sizeText(total(all))} of quota ${sizeText(quotaBytes)}`]),
     last === null ? 'no set yet to tell what one takes' : `the last set took ${sizeText(last.sizeBytes)}`,
     ...(copyBytes === null ? [] : [`at most ${sizeText(copyBytes)} to copy from here, before compression`]),
   ].join('; ');
@@ -55,6 +60,7 @@ export async function checkStore(
           { host, subject: check.subject },
           {
             ...{ setBytes: last.sizeBytes, freeBytes, there: sets.length },
+            growthBytes: Math.round(last.sizeBytes * growthOf(sizesOf(sets))),
             kept: mostSets(plan.keep, perWeek),
           },
         )),
@@ -113,6 +119,15 @@ interface LastSet {
   readonly sizeBytes: number;
   /** Before compression. */
   readonly contentBytes: number;
+}
+
+function total(sets: readonly SetSummary[]): number {
+  return sets.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+}
+
+/** Of whole ones, the newest last. */
+function sizesOf(sets: readonly SetSummary[]): readonly number[] {
+  return sets.filter(({ complete }) => complete).map(({ sizeBytes }) => sizeBytes);
 }
 
 /** The last set is certain; how far other content compresses is not, and some of it may not be copied at all. */

@@ -81,12 +81,19 @@ export const httpUrl = text(
   expectedUnseen,
 ).refine((url) => URL.canParse(url), { error: 'expected an http:// or https:// URL' });
 
-const rateUnits = { kB: 1e3, MB: 1e6, GB: 1e9 };
+const sizeUnits = { kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
+
+/** `500GB` → bytes */
+export const size = text(/^[1-9]\d{0,5}[kMGT]B$/, 'a size such as "500GB"').transform(bytesIn);
 
 /** `20MB/s` → bytes a second */
-export const rate = text(/^[1-9]\d{0,5}[kMG]B\/s$/, 'a rate such as "20MB/s"').transform(
-  (words) => Number.parseInt(words, 10) * rateUnits[words.slice(-4, -2) as keyof typeof rateUnits],
+export const rate = text(/^[1-9]\d{0,5}[kMG]B\/s$/, 'a rate such as "20MB/s"').transform((words) =>
+  bytesIn(words.slice(0, -2)),
 );
+
+function bytesIn(words: string): number {
+  return Number.parseInt(words, 10) * sizeUnits[words.slice(-2) as keyof typeof sizeUnits];
+}
 
 export const port = z
   .int({ error: expected('a port from 1 to 65535') })

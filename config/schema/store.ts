@@ -4,7 +4,7 @@ import { defined, expected, named, strict } from './expect.ts';
 import { oneKeyOf, pickOne } from './one-key-of.ts';
 import { reference } from './reference.ts';
 import type { Known } from './reference.ts';
-import { absolutePath, rate } from './scalars.ts';
+import { absolutePath, rate, size } from './scalars.ts';
 import { encryptSchema } from './stores/encrypt.ts';
 import { s3Schema } from './stores/s3.ts';
 import { sftpSchema } from './stores/sftp.ts';
@@ -34,6 +34,11 @@ export function storeSchema(known: Known) {
         .describe(
           'At most so much to the store, and from it, of each host: "20MB/s". Left out: as fast as it goes.',
         ),
+      quota: size
+        .exactOptional()
+        .describe(
+          'What the sets of this site may take in it: "500GB". Where each host has its own disk: on each. Left out: all the room there is.',
+        ),
       keeper: reference('host', known).describe(
         'The host whose agent publishes, lists, verifies and prunes it.',
       ),
@@ -50,8 +55,11 @@ export function storeSchema(known: Known) {
           message: 'a server is seen by all hosts: leave out "shared"',
         });
     })
-    .transform(({ shared, keeper, encrypt, rate: rateBytesPerSecond, ...raw }): Store => {
-      const base = { shared: shared ?? true, keeper, ...defined({ encrypt, rateBytesPerSecond }) };
+    .transform(({ shared, keeper, encrypt, rate: rateBytesPerSecond, quota: quotaBytes, ...raw }): Store => {
+      const base = {
+        ...{ shared: shared ?? true, keeper },
+        ...defined({ encrypt, rateBytesPerSecond, quotaBytes }),
+      };
       return pickOne<typeof raw, Store>(raw, {
         directory: (directory) => ({ kind: 'directory', directory, ...base }),
         sftp: (sftp) => ({ kind: 'sftp', ...sftp, ...base }),

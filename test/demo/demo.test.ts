@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from '@jest/globals';
 import { cacheFolder } from '../../scripts/components.mjs';
 import { sendSignal, waitFor } from '../support/processes.ts';
 
-/** Slow machines, and an emulator on some: under 4 minutes on two idle cores. */
+/** Slow machines, and an emulator on some: under 4 minutes on two idle cores, at a pace of 1. */
 const longestMs = 15 * 60_000;
 
 const runs: Run[] = [];
@@ -81,7 +81,7 @@ interface Run {
 /** As a user does, who has built it. */
 function start(): Run {
   const home = mkdtempSync(join(tmpdir(), 'coldbackup-demo-test-'));
-  const child = spawn(process.execPath, ['dist/demo/main.js'], {
+  const child = spawn(process.execPath, ['dist/demo/main.js', '--pace', '2'], {
     env: { ...process.env, HOME: home, TMPDIR: home, COLDBACKUP_CACHE: cacheFolder() },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,

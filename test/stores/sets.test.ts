@@ -16,12 +16,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createStoreActivities } from '../../activities/stores/activities.ts';
 import { checkStore } from '../../activities/stores/checks.ts';
-import { mostSets } from '../../activities/stores/room.ts';
+import { checkRoomAhead, growthOf, mostSets, roomLeft } from '../../activities/stores/room.ts';
 import type { Retention } from '../../model/site.ts';
 import { runCommand } from '../../activities/system/command.ts';
 import type { Artifact, Manifest } from '../../model/manifest.ts';
 import type { Plan } from '../../model/plan.ts';
-import { copyTo, folderOf, manifestOf, setOf, siteWith } from './support.ts';
+import { copyTo, folderOf, manifestOf, setOf, siteOf, siteWith } from './support.ts';
 
 const set = setOf('2026-11-20T190000Z-0a1b2c3d');
 const where = { site: 'vitam', store: 'vault' };
@@ -429,6 +429,44 @@ test('says before the disk is full that it will be, by what retention keeps and 
     detail: expect.stringMatching(/keep lets at most 14 sets stay, 1 are there; .* full after (9|10) more/),
   });
   expect(await ahead(null)).toMatchObject({ detail: expect.stringContaining('nothing ever goes') });
+});
+
+test('a quota counts as the room there is, where the disk has more, and also where a store cannot say', async () => {
+  const plan = { site: 'vitam', procedure: 'nightly', keep: { last: 4 }, stores: {} };
+  const { artifacts } = await publishOne();
+  const setBytes = artifacts.reduce((sum, one) => sum + one.sizeBytes + one.fileList.sizeBytes, 0);
+  const spec = { kind: 'directory', directory, shared: true, keeper: 'mongo-1' } as const;
+  const withQuota = (quotaBytes: number) =>
+    checkStore(siteOf({ ...spec, quotaBytes }), 'vault', 'mongo-1', plan);
+  expect(await withQuota(1e9)).toMatchObject([
+    {
+      verdict: 'go',
+      detail: expect.stringMatching(/^1000\.0 MB free in .*; its sets have .* of quota 1\.0 GB; /),
+    },
+  ]);
+  expect(await withQuota(setBytes * 3.3)).toMatchObject([
+    { verdict: 'go' },
+    { verdict: 'warning', detail: expect.stringContaining('full after 2 more') },
+  ]);
+  expect(await withQuota(setBytes)).toMatchObject([{ verdict: 'no-go' }, { verdict: 'warning' }]);
+  expect(roomLeft(null, 100, 130)).toBe(0);
+  expect(roomLeft(null, undefined, 130)).toBe(null);
+});
+
+test('sets that grow are expected to grow on, by the median of their steps', () => {
+  const check = { host: 'mongo-1', subject: 'store vault' };
+  const room = { setBytes: 100, there: 4, kept: 14, freeBytes: 1_100 };
+  expect([growthOf([]), growthOf([1, 2, 3]), growthOf([100, 90, 80, 70])]).toEqual([0, 0, 0]);
+  expect(growthOf([70, 80, 90, 100])).toBe(0.1);
+  expect(growthOf([70, 80, 500, 90, 100])).toBe(0.1);
+  expect(checkRoomAhead(check, { ...room, growthBytes: 0 })).toEqual([]);
+  expect(checkRoomAhead(check, { ...room, growthBytes: 10 })).toMatchObject([
+    {
+      verdict: 'warning',
+      detail: expect.stringMatching(/each 10 B more than the one before: full after 7 more/),
+      hint: 'make room for 1.6 kB, or keep fewer sets',
+    },
+  ]);
 });
 
 test('counts what rules keep at most; within a time, by the days on which a set is made', () => {
