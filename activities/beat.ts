@@ -16,9 +16,13 @@ export function attemptSignal(): AbortSignal {
   return Context.current().cancellationSignal;
 }
 
-/** Cancellation reaches an activity only with its heartbeats: so each beats from its start to its end. */
-export async function beating<T>(work: () => Promise<T>): Promise<T> {
+/**
+ * Cancellation reaches an activity only with its heartbeats: so each beats from its start to its end. What the beats say
+ * until it tells more is what it is `about`: the list of pending activities in the Temporal UI shows no summaries.
+ */
+export async function beating<T>(work: () => Promise<T>, about?: unknown): Promise<T> {
   const context = Context.current();
+  if (about !== undefined) details.set(context, about);
   const timer = setInterval(() => context.heartbeat(details.get(context)), beatEveryMs);
   try {
     return await work();

@@ -5,6 +5,18 @@ import type { SetRef, StepRecord } from './manifest.ts';
 export type Phase =
   'resolve' | 'preflight' | 'claim' | 'steps' | 'restart-wait' | 'bring-back' | 'finish' | 'ended';
 
+/** Where nothing else is said of what runs. */
+export const phaseWords: Readonly<Record<Phase, string>> = {
+  resolve: 'resolving the plan; nothing is changed yet',
+  preflight: 'preflight: asking every host; nothing is changed yet',
+  claim: 'claiming the hosts; nothing is changed yet',
+  steps: 'between two steps',
+  'restart-wait': 'all steps done',
+  'bring-back': 'bringing everything back',
+  finish: 'closing the run: manifest and report',
+  ended: 'ended',
+};
+
 /** The answer to the query `progress`: what the screens of `status`, `watch` and the demo are made of. */
 export interface Progress {
   readonly site: string;

@@ -12,7 +12,7 @@ import { lockFile } from '../activities/system/lock.ts';
 import type { AgentActivities } from '../model/activities.ts';
 import type { LoadedSite } from '../config/load.ts';
 import { agentQueue } from '../workflows/messages.ts';
-import { connectPatiently, serverOptions, type Server } from './connection.ts';
+import { connectPatiently, identityOf, serverOptions, type Server } from './connection.ts';
 import { version } from './version.ts';
 
 export interface AgentOptions extends Server {
@@ -79,6 +79,7 @@ export async function runAgent({
       connection,
       namespace: serverOptions(server).namespace,
       taskQueue: agentQueue(site.site, host),
+      identity: identityOf(`agent ${site.site}/${host}`),
       activities: allBeating(activities),
       maxHeartbeatThrottleInterval: beatEveryMs,
       defaultHeartbeatThrottleInterval: beatEveryMs,
@@ -100,9 +101,14 @@ function allBeating(activities: AgentActivities): object {
   return Object.fromEntries(
     Object.entries(activities).map(([name, activity]: [string, (input: never) => Promise<unknown>]) => [
       name,
-      (input: never) => beating(() => activity(input)),
+      (input: never) => beating(() => activity(input), aboutOf(input)),
     ]),
   );
+}
+
+/** A change is known by its place in the plan: `1/app-1/web`. */
+function aboutOf(input: { readonly id?: string } | undefined): unknown {
+  return input?.id === undefined ? undefined : { of: input.id };
 }
 
 /** Settles when the signal aborts. */

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { NativeConnection } from '@temporalio/worker';
@@ -15,6 +16,11 @@ export function serverOptions({ address, namespace }: Server) {
     connectionOptions: { ...config.connectionOptions, ...(address !== undefined && { address }) },
     namespace: namespace ?? config.namespace ?? 'default',
   };
+}
+
+/** How the Temporal UI names who works: `agent vitam/mongo-1 4711@mongo-1.example.org`. */
+export function identityOf(who: string): string {
+  return `${who} ${process.pid}@${hostname()}`;
 }
 
 /** A worker outlives its server: it keeps trying until it is there, or until `signal`. */

@@ -8,7 +8,7 @@ import { createControlActivities } from '../activities/control.ts';
 import type { Report } from '../model/progress.ts';
 import { controlQueue, searchAttributes } from '../workflows/messages.ts';
 import { aborted } from './agent.ts';
-import { connectPatiently, serverOptions, type Server } from './connection.ts';
+import { connectPatiently, identityOf, serverOptions, type Server } from './connection.ts';
 
 export interface ControlOptions extends Server {
   /** A folder of site files, or one file. */
@@ -35,6 +35,7 @@ export async function runControl({
     connection,
     namespace,
     taskQueue: controlQueue,
+    identity: identityOf('control'),
     ...workflowCode(),
     activities: createControlActivities({
       sites,

@@ -4,7 +4,7 @@ import { Worker, type NativeConnection } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { watchdogQueue, type Alert, type Patience, type SiteRound } from '../model/watchdog.ts';
 import { controlQueue } from '../workflows/messages.ts';
-import { connectPatiently, serverOptions, type Server } from './connection.ts';
+import { connectPatiently, identityOf, serverOptions, type Server } from './connection.ts';
 import { workflowCode } from './control.ts';
 import { createAlertLog } from './watchdog/alert-log.ts';
 import type { NightFacts } from './watchdog/alerts.ts';
@@ -66,6 +66,7 @@ async function asWorker<T>(
     connection,
     namespace: serverOptions(server).namespace,
     taskQueue: watchdogQueue,
+    identity: identityOf('watchdog'),
     ...workflowCode(),
     maxCachedWorkflows: 50,
     shutdownGraceTime: '5s',

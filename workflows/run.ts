@@ -24,6 +24,7 @@ import type {
   ServiceDowntime,
 } from '../model/progress.ts';
 import type { CopyWay, HostName } from '../model/site.ts';
+import { detailsOf } from './details.ts';
 import { searchAttributes, type ProcedureInput } from './messages.ts';
 
 /** All that a run knows. The journals on the hosts are the truth; this is what it tells people, and what it asked for. */
@@ -190,6 +191,20 @@ export function setRefOf(run: Run): SetRef {
 }
 
 export function progressOf(run: Run): Progress {
+  return {
+    ...stateOf(run),
+    steps: [...run.steps.values()].map(({ step, depth, outcome, ...rest }) => ({
+      ...rest,
+      id: step.id,
+      label: step.label,
+      depth,
+      state: outcome === 'running' && run.now.get(step.id)?.until ? 'waiting' : outcome,
+    })),
+  };
+}
+
+/** Without the steps: they may be hundreds, and it is told at each change. */
+function stateOf(run: Run): Omit<Progress, 'steps'> {
   const { plan } = run;
   return {
     site: run.input.site,
@@ -200,13 +215,6 @@ export function progressOf(run: Run): Progress {
     night: plan?.night ?? null,
     restartAt: run.deadline.restartAt,
     upBy: plan === null ? null : run.deadline.upBy,
-    steps: [...run.steps.values()].map(({ step, depth, outcome, ...rest }) => ({
-      ...rest,
-      id: step.id,
-      label: step.label,
-      depth,
-      state: outcome === 'running' && run.now.get(step.id)?.until ? 'waiting' : outcome,
-    })),
     now: [...run.now.values()],
     down: [...run.down.values()],
     notBack: run.notBack,
@@ -236,23 +244,9 @@ export function skippedBackups(run: Run): readonly StepRecord[] {
   );
 }
 
-/** Markdown for the details page of the Temporal UI. */
+/** On the page of the run in the Temporal UI. */
 export function tell(run: Run): void {
-  const now = [...run.now.values()].map(
-    ({ step, text, until, then }) =>
-      `- **${step}** ${text}${until === null ? '' : ` until ${until}`}${then === null ? '' : `, then ${then}`}`,
-  );
-  const plan =
-    run.plan === null
-      ? ''
-      : ` · up by ${run.deadline.upBy}${run.paused === null ? '' : ` · paused by ${run.paused.by}`}`;
-  setCurrentDetails(
-    [
-      `**${run.input.site}/${run.input.procedure}** ${run.phase}${plan}`,
-      ...(now.length > 0 ? now : ['- nothing is being waited for']),
-      `${run.down.size} services down, ${run.notBack.length} not back`,
-    ].join('\n'),
-  );
+  setCurrentDetails(detailsOf(stateOf(run), nowInstant()));
 }
 
 /** Of this run the store gets no set: something is missing there. */

@@ -1,7 +1,8 @@
 import type { Instant } from '../../model/plan.ts';
 import type { Progress } from '../../model/progress.ts';
 import { clockOf } from './status.ts';
-import { clockTime, exactly, withClockTimes } from './text.ts';
+import { clockTime, withClockTimes } from '../../model/clock-text.ts';
+import { exactly } from './text.ts';
 
 /**
  * What happened between two looks at a run, a line for each thing: for logs, where nothing can be drawn again. Nothing

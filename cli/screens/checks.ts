@@ -1,5 +1,6 @@
 import type { Check } from '../../model/progress.ts';
-import { columns, count, plain, withClockTimes, type Clock, type Paint } from './text.ts';
+import { withClockTimes, type Clock } from '../../model/clock-text.ts';
+import { columns, count, plain, type Paint } from './text.ts';
 
 /** The go/no-go table; what is wrong comes last, next to the verdict. */
 export function checksTable(checks: readonly Check[], clock: Clock, paint: Paint = plain): string {

@@ -1,7 +1,8 @@
 import type { Entry } from '../../model/ledger.ts';
 import type { Instant } from '../../model/plan.ts';
 import type { LedgerAnswer } from '../../workflows/inspect.ts';
-import { clockTime, columns, indented, plain, type Clock, type Paint } from './text.ts';
+import { clockTime, type Clock } from '../../model/clock-text.ts';
+import { columns, indented, plain, type Paint } from './text.ts';
 
 /** What is down on each host, and for whom. */
 export function ledgerScreen(answers: readonly LedgerAnswer[], now: Instant, paint: Paint = plain): string {

@@ -1,7 +1,8 @@
 import type { Plan, PlanStep } from '../../model/plan.ts';
 import type { Check, Progress } from '../../model/progress.ts';
 import { checksTable, verdictLine } from './checks.ts';
-import { clockTime, columns, plain, type Clock, type Paint } from './text.ts';
+import { clockTime, type Clock } from '../../model/clock-text.ts';
+import { columns, plain, type Paint } from './text.ts';
 
 /** What a run would do, when, and whether it may. */
 export function planScreen(plan: Plan, checks: readonly Check[], paint: Paint = plain): string {

@@ -2,17 +2,8 @@ import type { StepRecord } from '../../model/manifest.ts';
 import type { DecisionRecord, Outcome, Report } from '../../model/progress.ts';
 import { checksTable } from './checks.ts';
 import { restoreText } from './restore.ts';
-import {
-  bytes,
-  clockTime,
-  columns,
-  exactly,
-  indented,
-  plain,
-  withClockTimes,
-  type Clock,
-  type Paint,
-} from './text.ts';
+import { clockTime, withClockTimes, type Clock } from '../../model/clock-text.ts';
+import { bytes, columns, exactly, indented, plain, type Paint } from './text.ts';
 
 /**
  * How a run ended: each step and how long it took, each service and how long it was down, the set and its size.

@@ -1,5 +1,6 @@
 import type { RunSummary } from '../../client/runs.ts';
-import { bytes, clockTime, columns, exactly, plain, type Clock, type Paint } from './text.ts';
+import { clockTime, type Clock } from '../../model/clock-text.ts';
+import { bytes, columns, exactly, plain, type Paint } from './text.ts';
 
 export function runsScreen(runs: readonly RunSummary[], clock: Clock, paint: Paint = plain): string {
   if (runs.length === 0) return 'no runs';

@@ -1,7 +1,8 @@
 import type { ScheduleChange } from '../../client/schedule-apply.ts';
 import type { ScheduleView } from '../../client/schedules.ts';
 import { nameOfSchedule } from '../../model/schedule.ts';
-import { clockTime, columns, count, plain, type Clock, type Paint } from './text.ts';
+import { clockTime, type Clock } from '../../model/clock-text.ts';
+import { columns, count, plain, type Paint } from './text.ts';
 
 export function schedulesScreen(
   schedules: readonly ScheduleView[],

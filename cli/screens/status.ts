@@ -1,8 +1,9 @@
 import type { WaitSeen } from '../../client/watch.ts';
 import type { CopyProgress } from '../../model/activities.ts';
 import type { Instant } from '../../model/plan.ts';
-import type { NowItem, Phase, Progress } from '../../model/progress.ts';
-import { bytes, clockTime, count, plain, roughly, withClockTimes, type Clock, type Paint } from './text.ts';
+import { phaseWords, type NowItem, type Progress } from '../../model/progress.ts';
+import { clockTime, runClock, withClockTimes, type Clock } from '../../model/clock-text.ts';
+import { bytes, count, plain, roughly, type Paint } from './text.ts';
 
 export interface Moment {
   readonly copies: readonly CopyProgress[];
@@ -71,27 +72,10 @@ export function downLines(progress: Progress, { now, paint = plain }: Moment): r
   ]);
 }
 
-/** Instants of this run: in seconds when the whole night takes minutes. */
-export function clockOf(
-  { timezone, since, upBy }: Progress,
-  moment: Pick<Moment, 'now' | 'timezone'>,
-): Clock {
-  const lengthMs = upBy === null ? Number.POSITIVE_INFINITY : Date.parse(upBy) - Date.parse(since);
-  return { now: moment.now, timezone: timezone ?? moment.timezone, seconds: lengthMs < shortNightMs };
+/** Of whoever looks, until the plan has told the site's. */
+export function clockOf(progress: Progress, { now, timezone }: Pick<Moment, 'now' | 'timezone'>): Clock {
+  return runClock(progress, { now, timezone: progress.timezone ?? timezone });
 }
-
-const shortNightMs = 60 * 60_000;
-
-const phaseWords: Readonly<Record<Phase, string>> = {
-  resolve: 'resolving the plan; nothing is changed yet',
-  preflight: 'preflight: asking every host; nothing is changed yet',
-  claim: 'claiming the hosts; nothing is changed yet',
-  steps: 'between two steps',
-  'restart-wait': 'all steps done',
-  'bring-back': 'bringing everything back',
-  finish: 'closing the run: manifest and report',
-  ended: 'ended',
-};
 
 function nowLine({ text, since, until, then }: NowItem, clock: Clock): string {
   const words = withClockTimes(text, clock);

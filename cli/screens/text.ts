@@ -1,7 +1,6 @@
 import Table from 'cli-table3';
 import pc from 'picocolors';
 import prettyBytes from 'pretty-bytes';
-import type { Instant } from '../../model/plan.ts';
 
 /** Colours, or none: a screen is the same text without them. */
 export type Paint = Pick<typeof pc, 'bold' | 'dim' | 'red' | 'green' | 'yellow'>;
@@ -11,7 +10,6 @@ export const plain: Paint = pc.createColors(false);
 const secondMs = 1_000;
 const minuteMs = 60 * secondMs;
 const hourMs = 60 * minuteMs;
-const dayMs = 24 * hourMs;
 
 /** `5 h 12`, `4 min`, `42 s`: for what is looked at from afar. */
 export function roughly(ms: number): string {
@@ -28,31 +26,6 @@ export function exactly(ms: number): string {
   if (ms < hourMs)
     return `${Math.floor(ms / minuteMs)} min ${twoDigits(Math.floor((ms % minuteMs) / secondMs))} s`;
   return `${Math.floor(ms / hourMs)} h ${twoDigits(Math.floor((ms % hourMs) / minuteMs))} min`;
-}
-
-export interface Clock {
-  readonly timezone: string;
-  /** Instants further than a day from here carry their date. */
-  readonly now: Instant;
-  /** A night of minutes, as in the demo, is told in seconds. */
-  readonly seconds?: boolean;
-}
-
-/** `20:00` on the wall of the site, `21 Nov 20:00` when it is not of today or tonight. */
-export function clockTime(instant: Instant, { timezone, now, seconds = false }: Clock): string {
-  const isFar = Math.abs(Date.parse(instant) - Date.parse(now)) >= dayMs;
-  const time = part(instant, timezone, {
-    hour: '2-digit',
-    minute: '2-digit',
-    ...(seconds && { second: '2-digit' as const }),
-    hourCycle: 'h23',
-  });
-  return isFar ? `${part(instant, timezone, { day: 'numeric', month: 'short' })} ${time}` : time;
-}
-
-/** Instants inside a text, as the wall of the site shows them. */
-export function withClockTimes(text: string, clock: Clock): string {
-  return text.replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, (instant) => clockTime(instant, clock));
 }
 
 export function bytes(count: number): string {
@@ -89,10 +62,6 @@ const borders = [
   ...['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'],
   ...['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid', 'middle'],
 ];
-
-function part(instant: Instant, timeZone: string, options: Intl.DateTimeFormatOptions): string {
-  return new Intl.DateTimeFormat('en-GB', { ...options, timeZone }).format(new Date(instant));
-}
 
 function twoDigits(value: number): string {
   return String(value).padStart(2, '0');

@@ -1,6 +1,7 @@
 import type { Instant } from '../../model/plan.ts';
 import type { Alert, HostRound, Repaired, SiteRound } from '../../model/watchdog.ts';
-import { clockTime, columns, count, plain, withClockTimes, type Clock, type Paint } from './text.ts';
+import { clockTime, withClockTimes, type Clock } from '../../model/clock-text.ts';
+import { columns, count, plain, type Paint } from './text.ts';
 
 export interface WatchdogScreen {
   readonly sites: readonly SiteRound[];

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Client, Connection } from '@temporalio/client';
 import {
   AlreadyRunningError,
   ColdbackupClient,
@@ -78,6 +79,12 @@ describe('while runs wait', () => {
       what: 'what the agent saw',
       withinMs: 60_000,
     });
+    const page = await pageOf(left.workflowId);
+    expect(page.details).toMatch(
+      /^\*\*mini\/left\*\* · since .*\n\n- \*\*2\*\* waiting for busy = 0 until .*, then fail/,
+    );
+    expect(page.details).toMatch(/\n\n\*\*down\*\* web on app-1 since/);
+    expect(page.workers).toEqual([expect.stringMatching(/^agent mini\/app-1 \d+@/)]);
 
     await expect(client.abort('mini', 'right', { by: 'ada', why: ' ' })).rejects.toThrow(RefusedError);
     await client.abort('mini', 'right', { by: 'ada', why: 'wrong night' });
@@ -119,3 +126,17 @@ describe('while runs wait', () => {
 test('a server that is not there is an UnreachableError', async () => {
   await expect(ColdbackupClient.connect({ address: '127.0.0.1:1' })).rejects.toThrow(UnreachableError);
 });
+
+/** What the Temporal UI shows of it. */
+async function pageOf(workflowId: string): Promise<{ details: string; workers: readonly unknown[] }> {
+  const connection = await Connection.connect({ address: all.server.address });
+  try {
+    const handle = new Client({ connection }).workflow.getHandle(workflowId);
+    const { currentDetails } = await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+    const { raw } = await handle.describe();
+    const workers = (raw.pendingActivities ?? []).map(({ lastWorkerIdentity }) => lastWorkerIdentity);
+    return { details: currentDetails, workers };
+  } finally {
+    await connection.close();
+  }
+}
