@@ -1,7 +1,8 @@
-import { mkdir, rm, stat, statfs } from 'node:fs/promises';
+import { rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostName, Site } from '../../model/site.ts';
 import { sizeText } from '../stores/size-text.ts';
+import { makeFolders } from '../system/folders.ts';
 import { refusedDrill } from './isolated.ts';
 
 /** What is written besides the content: a server's journal and what a replay of its oplog writes. */
@@ -36,6 +37,6 @@ export async function makeScratch(
     );
   await clearScratch(folder);
   const target = join(folder, 'target');
-  await mkdir(target, { recursive: true, mode: 0o700 });
+  await makeFolders(target);
   return target;
 }

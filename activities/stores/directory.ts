@@ -1,22 +1,11 @@
 import type { Stats } from 'node:fs';
 import { createReadStream } from 'node:fs';
-import {
-  link,
-  lstat,
-  mkdir,
-  open,
-  readFile,
-  readdir,
-  rename,
-  rm,
-  stat,
-  statfs,
-  unlink,
-} from 'node:fs/promises';
+import { link, lstat, open, readFile, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { SetRef } from '../../model/manifest.ts';
 import type { DirectoryStore, HostName } from '../../model/site.ts';
+import { makeFolders } from '../system/folders.ts';
 import { asking, type Cause } from './asking.ts';
 import { StoreError, filePath, isPart, manifestName, partPath, segment, setPath } from './names.ts';
 import type { Part, Store } from './store.ts';
@@ -159,11 +148,7 @@ export function createDirectoryStore(name: string, spec: DirectoryStore, host: H
 
   async function makeFolder(folder: string): Promise<void> {
     await mustBeThere();
-    const first = await mkdir(folder, { recursive: true, mode: 0o700 });
-    if (first === undefined) return;
-    for (let made = folder; made.length >= first.length; made = dirname(made)) {
-      await syncFolder(dirname(made));
-    }
+    for (const made of (await makeFolders(folder)).toReversed()) await syncFolder(dirname(made));
   }
 
   function createPart(part: string, sealed: string, handle: FileHandle): Part {
