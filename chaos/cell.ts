@@ -14,6 +14,8 @@ export interface CellResult {
   readonly state: 'held' | 'failed' | 'not applicable';
   /** From the fault until all was back; null: not applicable, or never. */
   readonly backMs: number | null;
+  /** How long after up-by, negative: before it; absent: the night had none that is near. */
+  readonly lateMs?: number;
   readonly outcome: RunEnd['outcome'] | null;
   /** What failed, or why it does not apply. */
   readonly why: string;
@@ -37,12 +39,12 @@ export async function runCell(rig: Rig, fault: Fault, position: Position): Promi
   for (let attempt = 1; attempt <= attempts; attempt++) {
     const tried = await tryCell(rig, fault, position, attempt);
     if (tried.problems.length > 0) {
-      const { outcome, backMs } = tried;
+      const { outcome, backMs, late } = tried;
       const why = [...tried.problems, ...(tried.missed === null ? [] : [`(${tried.missed})`])].join('; ');
-      return { ...cell, state: 'failed', backMs, outcome, why, logs: rig.folder };
+      return { ...cell, state: 'failed', backMs, ...late, outcome, why, logs: rig.folder };
     }
     if (tried.missed === null)
-      return { ...cell, state: 'held', backMs: tried.backMs, outcome: tried.outcome, why: '' };
+      return { ...cell, state: 'held', backMs: tried.backMs, ...tried.late, outcome: tried.outcome, why: '' };
     missed = tried.missed;
     if (tried.final) break;
   }
@@ -56,6 +58,7 @@ interface Tried {
   /** It never will. */
   readonly final: boolean;
   readonly backMs: number | null;
+  readonly late: Pick<CellResult, 'lateMs'>;
   readonly outcome: RunEnd['outcome'] | null;
 }
 
@@ -93,6 +96,7 @@ async function tryOnce(
   const running = cell.run === run ? early : endOf(rig, cell.run, over);
   const problems: string[] = [];
   let backMs: number | null = null;
+  let lateness: Pick<CellResult, 'lateMs'> = {};
   if (struck.atMs !== null) {
     await fault.end?.(cell).catch((error: unknown) => problems.push(messageOf(error)));
     const fromMs = Math.max(Date.now(), isShort ? upByMs + graceMs : 0) + (slower[rig.kind] ?? 0);
@@ -100,8 +104,10 @@ async function tryOnce(
       isOver: () => running.ended !== null || (isShort && Date.now() >= upByMs + graceMs),
       deadlineMs: fromMs + fault.withinMs,
     });
-    if (typeof back === 'number') backMs = Math.max(0, back - struck.atMs);
-    else problems.push(`${back} ${fault.withinMs / 1_000} s after it had to be`);
+    if (typeof back === 'number') {
+      backMs = Math.max(0, back - struck.atMs);
+      if (isShort) lateness = { lateMs: back - upByMs };
+    } else problems.push(`${back} ${fault.withinMs / 1_000} s after it had to be`);
   }
   isBack.abort();
   if (struck.atMs !== null) await fault.mend?.(cell);
@@ -109,7 +115,7 @@ async function tryOnce(
   const late = comesLate(fault, position) || struck.missed !== null;
   problems.push(...(await checkAfter(rig, { fault, before, end, late })));
   const missed = struck.missed ?? (await Promise.resolve(fault.notSeen?.(cell))) ?? null;
-  return { problems, missed, final: struck.final, backMs, outcome: end.outcome };
+  return { problems, missed, final: struck.final, backMs, late: lateness, outcome: end.outcome };
 }
 
 async function begin(
