@@ -155,7 +155,7 @@ export interface FilesEngine {
   readonly exclude: readonly string[];
 }
 
-export type Store = DirectoryStore | SftpStore | S3Store;
+export type Store = DirectoryStore | SftpStore | S3Store | ResticStore;
 
 interface StoreBase {
   /** true: every host sees the same files. false: each host has its own disk and holds its own artifacts. */
@@ -210,6 +210,17 @@ export interface S3Store extends StoreBase {
   readonly pathStyle: boolean;
   /** Nobody removes what was written before so many days are over; the bucket must have object lock. */
   readonly objectLock?: { readonly mode: 'governance' | 'compliance'; readonly days: number };
+}
+
+export interface ResticStore extends StoreBase {
+  readonly kind: 'restic';
+  /** An absolute path, or as `restic -r` takes it. It exists. */
+  readonly repository: string;
+  readonly password: SecretRef;
+  /** What the way to the repository needs, by the name that restic reads it from. */
+  readonly environment: Readonly<Record<string, SecretRef>>;
+  /** An absolute folder on each host; absent: nothing of the repository is kept on the hosts. */
+  readonly cache?: string;
 }
 
 export interface Procedure {

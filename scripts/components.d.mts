@@ -9,6 +9,7 @@ export type ProgramName =
   | 'minio'
   | 'sshd'
   | 'age'
+  | 'restic'
   | 'zstd'
   | 'tar'
   | 'flock';

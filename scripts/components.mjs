@@ -83,6 +83,7 @@ const programs = {
     cached: () => cachedFile(folders.sshd, 'usr/sbin/sshd', versions.sshd),
   },
   age: { variable: 'COLDBACKUP_AGE', names: ['age'] },
+  restic: { variable: 'COLDBACKUP_RESTIC', names: ['restic'] },
   zstd: { variable: 'COLDBACKUP_ZSTD', names: ['zstd'] },
   tar: {
     variable: 'COLDBACKUP_TAR',

@@ -68,6 +68,12 @@ const components = {
     isThere: () => located('age'),
     install: () => installPackages(['age']),
   },
+  restic: {
+    what: 'restic, for stores that are its repositories',
+    takes: '10 s',
+    isThere: () => located('restic'),
+    install: () => installPackages(['restic']),
+  },
   filesystems: {
     what: 'xfs and btrfs, for copies on a host',
     takes: '10 s',

@@ -156,7 +156,8 @@ async function stream(
 ): Promise<Streamed> {
   const tarCommand = tarArgv(copy, specials);
   const tar = start(tarCommand, 'ignore');
-  const zstd = start(zstdArgv, 'pipe');
+  const zstdCommand = zstdArgv(copy.stores.some(({ deduplicates }) => deduplicates));
+  const zstd = start(zstdCommand, 'pipe');
   const digests = createTarDigests();
   const compressed = createHash('sha256');
   const listed = createListWriter((piece) => outlets.write('list', piece));
@@ -180,7 +181,7 @@ async function stream(
       const written = input.write(chunk.subarray(0, kept));
       await listed.add(digests);
       tell(false);
-      if (!(await written)) throw zstdFailed(copy.host, await zstd.done);
+      if (!(await written)) throw zstdFailed(copy.host, zstdCommand, await zstd.done);
     }
     const { exitCode, stderr } = await tar.done;
     if (exitCode !== 0) throw tarFailed(copy, tarCommand, exitCode, stderr);
@@ -196,7 +197,7 @@ async function stream(
       await taken;
     }
     const ended = await zstd.done;
-    if (ended.exitCode !== 0) throw zstdFailed(copy.host, ended);
+    if (ended.exitCode !== 0) throw zstdFailed(copy.host, zstdCommand, ended);
   };
   await Promise.all([reading(), writing()]);
   const list = await listed.end();
@@ -211,7 +212,11 @@ async function stream(
 
 /** This process takes the digests on one core; the others compress. More than four would wait for it. */
 const compressors = Math.min(4, Math.max(1, availableParallelism() - 1));
-const zstdArgv = ['zstd', '-3', `-T${compressors}`, '-q', '-c'];
+
+/** Rsyncable: after a change the stream is soon what it was before, so that a store finds what it has already. */
+function zstdArgv(rsyncable: boolean): readonly string[] {
+  return ['zstd', '-3', `-T${compressors}`, '-q', '-c', ...(rsyncable ? ['--rsyncable'] : [])];
+}
 
 /**
  * Names are relative to /, so that an archive unpacks below any folder; pax headers come without tar's process id and
@@ -289,10 +294,11 @@ function tarFailed(copy: TreeCopy, argv: readonly string[], exitCode: number, st
 
 function zstdFailed(
   host: string,
+  argv: readonly string[],
   ended: { readonly exitCode: number; readonly stderr: string },
 ): ArchiveError {
   return new ArchiveError(
-    `${JSON.stringify(zstdArgv)} ended with exit code ${ended.exitCode} on ${host}: ` +
+    `${JSON.stringify(argv)} ended with exit code ${ended.exitCode} on ${host}: ` +
       ended.stderr.trim().slice(-2_000),
     { mayPass: true },
   );

@@ -1,5 +1,6 @@
 import { access, constants } from 'node:fs/promises';
 import type { Artifact, SetRef } from '../../model/manifest.ts';
+import { StoreError } from '../stores/names.ts';
 import type { Store } from '../stores/store.ts';
 import { startProcess } from '../system/command.ts';
 import { linesOf } from './file-list.ts';
@@ -52,7 +53,8 @@ export async function* listLines(
   try {
     yield* linesOf(readContent(store, artifact, store.read(set, artifact.fileList.name), signal));
   } catch (error) {
-    if (!(error instanceof ArchiveError)) throw error;
+    const isDamaged = error instanceof ArchiveError || (error instanceof StoreError && error.damaged);
+    if (!isDamaged) throw error;
     problem(error.message);
   }
 }

@@ -32,6 +32,8 @@ export interface PreflightDeps {
 const rejoinMs = 15_000;
 /** What copies, and what verifies, starts these. */
 const tools = ['tar', 'zstd', 'flock', 'find'];
+/** The minor version; of 1.x nothing is known yet. */
+const oldestRestic = 14;
 
 /** Changes nothing; its outcome is a table. */
 export function createPreflightActivities(
@@ -196,13 +198,26 @@ function journalCheck({ journal, host }: PreflightDeps, { workflowId }: Prefligh
 
 function toolsFor(site: Site, stores: readonly string[]): readonly string[] {
   if (stores.length === 0) return [];
-  return stores.some((store) => site.stores[store]?.encrypt !== undefined) ? [...tools, 'age'] : tools;
+  const specs = stores.flatMap((store) => site.stores[store] ?? []);
+  return [
+    ...tools,
+    ...(specs.some(({ encrypt }) => encrypt !== undefined) ? ['age'] : []),
+    ...(specs.some(({ kind }) => kind === 'restic') ? ['restic'] : []),
+  ];
 }
 
 async function toolCheck(host: HostName, tool: string): Promise<readonly Check[]> {
-  return guarded(host, `tool ${tool}`, async () => {
-    const { stdout } = await runCommand([tool, '--version'], { timeoutMs: 10_000 });
-    return [{ host, subject: `tool ${tool}`, verdict: 'go', detail: stdout.split('\n')[0] ?? '' }];
+  const subject = `tool ${tool}`;
+  return guarded(host, subject, async () => {
+    const version = tool === 'restic' ? 'version' : '--version';
+    const { stdout } = await runCommand([tool, version], { timeoutMs: 10_000 });
+    const detail = stdout.split('\n')[0] ?? '';
+    const [, minor] = /^restic 0\.(\d+)/.exec(detail) ?? [];
+    if (minor !== undefined && Number(minor) < oldestRestic)
+      return [
+        { host, subject, verdict: 'no-go', detail, hint: `restic 0.${oldestRestic} or later is needed` },
+      ];
+    return [{ host, subject, verdict: 'go', detail }];
   });
 }
 

@@ -4,6 +4,7 @@ import { createDirectoryStore } from './directory.ts';
 import { StoreError } from './names.ts';
 import { limited } from './rate.ts';
 import { mendSet } from './mend.ts';
+import { createResticStore } from './restic/store.ts';
 import { createS3Store } from './s3/store.ts';
 import { createSftpStore } from './sftp/store.ts';
 import { explainSets, pinSet, pruneSets, removeSets } from './prune.ts';
@@ -84,6 +85,8 @@ function createStore(name: string, spec: StoreSpec, host: HostName): Store {
       return createSftpStore(name, spec, host);
     case 's3':
       return createS3Store(name, spec, host);
+    case 'restic':
+      return createResticStore(name, spec, host);
   }
 }
 

@@ -7,6 +7,7 @@ export interface Cause {
   /** What to do about it. */
   readonly hint?: string | undefined;
   readonly mayPass: boolean;
+  readonly damaged?: boolean;
 }
 
 export interface Asking {
@@ -37,10 +38,11 @@ export function asking(
     if (error instanceof StoreError) return error;
     const cause = await causeOf(error);
     if (cause === null) return error;
-    const { message, hint = '', mayPass } = cause;
+    const { message, hint = '', mayPass, damaged = false } = cause;
     return new StoreError(`${where} could not ${what}: ${message}. ${hint}`.trimEnd(), {
       cause: error,
       mayPass,
+      damaged,
     });
   }
 }

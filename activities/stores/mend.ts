@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Artifact, Manifest } from '../../model/manifest.ts';
-import { sumsName } from './names.ts';
+import { StoreError, sumsName } from './names.ts';
 import { artifactsHere, sumsOf } from './sets.ts';
 import type { Store } from './store.ts';
 import { digestOf, type VerifyHooks } from './verify.ts';
@@ -51,16 +51,25 @@ function filesOf({ name, sha256, sizeBytes, fileList }: Artifact): readonly Stor
   return [{ name, sha256, sizeBytes }, fileList];
 }
 
-async function isGood(store: Store, { set }: Manifest, { name, sha256 }: StoredFile): Promise<boolean> {
+async function isGood(
+  store: Store,
+  { set }: Pick<Manifest, 'set'>,
+  { name, sha256 }: Pick<StoredFile, 'name' | 'sha256'>,
+): Promise<boolean> {
   if ((await store.sizeBytes(set, name)) === null) return false;
-  return (await digestOf(store.read(set, name))) === sha256;
+  try {
+    return (await digestOf(store.read(set, name))) === sha256;
+  } catch (error) {
+    if (error instanceof StoreError && error.damaged) return false;
+    throw error;
+  }
 }
 
 /** The name of the store that had it; null: none. */
 async function replace(
   store: Store,
   { set }: Manifest,
-  { name, sha256 }: StoredFile,
+  { name, sha256 }: Pick<StoredFile, 'name' | 'sha256'>,
   sources: readonly Source[],
   signal: AbortSignal,
 ): Promise<string | null> {
@@ -80,7 +89,9 @@ async function replace(
       if (hash.digest('hex') === sha256) {
         await store.drop(set, name);
         await part.seal();
-        return source.store.name;
+        // A store that keeps once what it has already may have kept the damage.
+        if (await isGood(store, { set }, { name, sha256 })) return source.store.name;
+        return null;
       }
       await part.discard();
     } catch (error) {

@@ -6,10 +6,16 @@ export class StoreError extends Error {
   override readonly name = 'StoreError';
   /** Another attempt may go well; else no retry can cure it. */
   readonly mayPass: boolean;
+  /** What lies there is no longer what was written: the store itself has noticed. */
+  readonly damaged: boolean;
 
-  constructor(message: string, options: ErrorOptions & { readonly mayPass?: boolean } = {}) {
+  constructor(
+    message: string,
+    options: ErrorOptions & { readonly mayPass?: boolean; readonly damaged?: boolean } = {},
+  ) {
     super(message, options);
     this.mayPass = options.mayPass ?? false;
+    this.damaged = options.damaged ?? false;
   }
 }
 

@@ -49,6 +49,7 @@ export async function pruneSets(
   const removed = selectForRemoval(known, plan.keep, now).map(({ set }) => set);
   for (const set of removed) await store.remove(set);
   await clearLeftovers(store, plan, nowMs);
+  await store.tidy?.();
   return removed;
 }
 

@@ -84,20 +84,23 @@ export async function listSets(
   procedure?: string,
 ): Promise<readonly SetSummary[]> {
   const folders = await store.folders(site, procedure);
-  const summaries: SetSummary[] = [];
-  for (const set of folders) {
-    const read = await readManifest(store, set);
-    if (read.kind === 'manifest') {
-      const pinned = pinnedBy(await store.readText(set, pinName));
-      summaries.push({
-        ...summaryOf(read.manifest, store),
-        ...(pinned !== null && { pinned }),
-        ...(await newestProof(store, set)),
-        ...(await lastVerified(store, set)),
-      });
-    } else if (read.kind === 'other-format') summaries.push(unknownSummary(set, store, read.format));
-  }
-  return summaries.sort((one, other) => (one.set.id < other.set.id ? -1 : 1));
+  // At the same time: a store may take long for each answer.
+  const summaries = await Promise.all(folders.map((set) => summariesIn(store, set)));
+  return summaries.flat().sort((one, other) => (one.set.id < other.set.id ? -1 : 1));
+}
+
+/** None where no set was published. */
+async function summariesIn(store: Store, set: SetRef): Promise<readonly SetSummary[]> {
+  const read = await readManifest(store, set);
+  if (read.kind === 'other-format') return [unknownSummary(set, store, read.format)];
+  if (read.kind !== 'manifest') return [];
+  const [pin, proof, verified] = await Promise.all([
+    store.readText(set, pinName),
+    newestProof(store, set),
+    lastVerified(store, set),
+  ]);
+  const pinned = pinnedBy(pin);
+  return [{ ...summaryOf(read.manifest, store), ...(pinned !== null && { pinned }), ...proof, ...verified }];
 }
 
 /** Throws StoreError when there is no such set, with the nearest that there is. */

@@ -16,6 +16,9 @@ export interface Store {
   /** How archives and their lists are encrypted before they get here; absent: not at all. The store itself does nothing of it. */
   readonly encrypt?: Encryption;
 
+  /** It keeps once what is there several times: what is compressed for it should begin anew where content does. */
+  readonly deduplicates?: true;
+
   /** Begins a file; it has no name that counts until it is sealed. An older part of the same owner is dropped. */
   create(set: SetRef, file: string, owner: string): Promise<Part>;
   /** null: there is no such file. */
@@ -36,6 +39,9 @@ export interface Store {
   drop(set: SetRef, file: string): Promise<void>;
   /** The manifest goes first: from then on it is no set. */
   remove(set: SetRef): Promise<void>;
+
+  /** Gives back the room of what was removed, where that is work of its own. Once after many removals. */
+  tidy?(): Promise<void>;
 
   /** null: this kind cannot say. */
   freeBytes(): Promise<number | null>;

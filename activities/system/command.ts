@@ -18,6 +18,8 @@ export interface CommandOptions {
   readonly signal?: AbortSignal | undefined;
   readonly timeoutMs?: number | undefined;
   readonly input?: string;
+  /** An open file to read instead: whole before the command starts, whatever becomes of this process. */
+  readonly stdinFile?: number;
   readonly cwd?: string;
   /** Added to PATH, HOME and LANG, the only variables that are passed on. */
   readonly env?: Readonly<Record<string, string>>;
@@ -29,6 +31,8 @@ export interface CommandOptions {
    * a daemon that kept it open neither holds up the call nor dies of SIGPIPE when this process ends.
    */
   readonly leavesDaemon?: boolean;
+  /** What it is asked to end with; absent: SIGTERM. */
+  readonly endSignal?: NodeJS.Signals;
 }
 
 export interface CommandResult {
@@ -44,6 +48,8 @@ export interface ProcessOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly onSpawn?: (pid: number) => void;
+  /** What it is asked to end with; absent: SIGTERM. */
+  readonly endSignal?: NodeJS.Signals;
 }
 
 export interface RunningProcess {
@@ -96,7 +102,7 @@ export async function runCommand(
   const output = options.leavesDaemon === true ? fileOutput() : null;
   try {
     const child = spawnGroup(argv, options, [
-      options.input === undefined ? 'ignore' : 'pipe',
+      options.stdinFile ?? (options.input === undefined ? 'ignore' : 'pipe'),
       ...(output === null ? (['pipe', 'pipe'] as const) : [output.stdout, output.stderr]),
     ]);
     const stdout = collectHead(child.stdout);
@@ -116,7 +122,7 @@ export async function runCommand(
       ...onAbort(signal),
       ...onTimeout(timeoutMs),
     ]);
-    if (ended !== 'exited') await endGroup(child.pid);
+    if (ended !== 'exited') await endGroup(child.pid, options.endSignal);
     child.stdout?.destroy();
     child.stderr?.destroy();
 
@@ -151,7 +157,7 @@ export function startProcess(argv: readonly string[], options: ProcessOptions = 
   const stderr = collectTail(child.stderr);
   const closed = closeOf(child);
   let killing: Promise<void> | undefined;
-  const kill = (): Promise<void> => (killing ??= endGroup(child.pid));
+  const kill = (): Promise<void> => (killing ??= endGroup(child.pid, options.endSignal));
 
   const done = (async () => {
     const ended = await firstOf([closed.then(() => 'exited' as const), ...onAbort(signal)]);
@@ -228,8 +234,8 @@ function minimalEnvironment(given: Readonly<Record<string, string>> = {}): Recor
   };
 }
 
-async function endGroup(pgid: number): Promise<void> {
-  signalGroup(pgid, 'SIGTERM');
+async function endGroup(pgid: number, first: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+  signalGroup(pgid, first);
   if (await groupGone(pgid, killAfterMs)) return;
   signalGroup(pgid, 'SIGKILL');
   await groupGone(pgid, killAfterMs);

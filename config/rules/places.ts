@@ -71,10 +71,15 @@ function copyPlaces(site: Site): readonly Place[] {
 
 function storePlaces(site: Site): readonly Place[] {
   return Object.entries(site.stores).flatMap(([name, store]) => {
+    const place = { kind: 'store' as const, what: `store ${name}` };
+    if (store.kind === 'restic' && store.repository.startsWith('/'))
+      return site.hosts.map((host) => ({
+        ...{ ...place, host, directory: store.repository },
+        path: ['stores', name, 'restic', 'repository'],
+      }));
     if (store.kind !== 'directory') return [];
     const { directory } = store;
     const path = ['stores', name, 'directory'];
-    const place = { kind: 'store' as const, what: `store ${name}` };
     return typeof directory === 'string'
       ? site.hosts.map((host) => ({ ...place, host, directory, path }))
       : Object.entries(directory).map(([host, own]) => ({
@@ -149,6 +154,7 @@ function sameServer(
 
 function serverPlace(store: Store): string | null {
   if (store.kind === 'directory') return null;
+  if (store.kind === 'restic') return store.repository.startsWith('/') ? null : store.repository;
   if (store.kind === 'sftp') return `sftp://${store.host}:${store.port}${store.directory}`;
   return `${store.endpoint}/${store.bucket}/${store.prefix}`;
 }

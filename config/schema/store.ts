@@ -6,6 +6,7 @@ import { reference } from './reference.ts';
 import type { Known } from './reference.ts';
 import { absolutePath, rate, size } from './scalars.ts';
 import { encryptSchema } from './stores/encrypt.ts';
+import { resticSchema } from './stores/restic.ts';
 import { s3Schema } from './stores/s3.ts';
 import { sftpSchema } from './stores/sftp.ts';
 
@@ -20,6 +21,9 @@ export function storeSchema(known: Known) {
         .describe('Where the sets lie: one absolute path, or one per host where the mount points differ.'),
       sftp: sftpSchema().exactOptional().describe('A directory on a server that is reached over SFTP.'),
       s3: s3Schema().exactOptional().describe('A bucket of an S3 server.'),
+      restic: resticSchema()
+        .exactOptional()
+        .describe('An existing repository of restic, which finds what is equal and encrypts.'),
       shared: z
         .boolean({ error: expected('true or false') })
         .exactOptional()
@@ -43,9 +47,9 @@ export function storeSchema(known: Known) {
         'The host whose agent publishes, lists, verifies and prunes it.',
       ),
     }),
-    ['directory', 'sftp', 's3'],
+    ['directory', 'sftp', 's3', 'restic'],
   )
-    .superRefine(({ directory, shared }, context) => {
+    .superRefine(({ directory, shared, restic, encrypt }, context) => {
       if (directory !== undefined && shared === undefined)
         context.addIssue({ code: 'custom', path: ['shared'], message: 'missing: expected true or false' });
       if (directory === undefined && shared === false)
@@ -53,6 +57,13 @@ export function storeSchema(known: Known) {
           code: 'custom',
           path: ['shared'],
           message: 'a server is seen by all hosts: leave out "shared"',
+        });
+      if (restic !== undefined && encrypt !== undefined)
+        context.addIssue({
+          code: 'custom',
+          path: ['encrypt'],
+          message:
+            'restic encrypts by itself, and what is encrypted before looks new every time: leave out "encrypt"',
         });
     })
     .transform(({ shared, keeper, encrypt, rate: rateBytesPerSecond, quota: quotaBytes, ...raw }): Store => {
@@ -64,6 +75,7 @@ export function storeSchema(known: Known) {
         directory: (directory) => ({ kind: 'directory', directory, ...base }),
         sftp: (sftp) => ({ kind: 'sftp', ...sftp, ...base }),
         s3: (s3) => ({ kind: 's3', ...defined(s3), ...base }),
+        restic: (restic) => ({ kind: 'restic', ...restic, ...base }),
       });
     });
 }

@@ -25,6 +25,34 @@ function s3Of(keys: string): string {
   return `s3: { endpoint: "https://s3.example.org", bucket: sets, ${keys} }`;
 }
 
+function resticOf(keys: string): string {
+  return `restic: { password: { file: /etc/restic }, ${keys} }`;
+}
+
+test('a store that is a repository of restic is as the file has it', () => {
+  const parsed = parseSite(
+    spoil(
+      ['directory: /backup, shared: true', resticOf('repository: "//srv/repository/"')],
+      [
+        'procedures:',
+        `  far: { ${resticOf('repository: "s3:https://s3.example.org/vitam", environment: { AWS_ACCESS_KEY_ID: { env: A } }, cache: /var/cache/restic')}, keeper: one }\nprocedures:`,
+      ],
+    ),
+    'site.yaml',
+  );
+  expect('problems' in parsed ? parsed.problems : parsed.site.stores).toEqual({
+    vault: {
+      ...{ kind: 'restic', repository: '/srv/repository', password: { file: '/etc/restic' } },
+      ...{ environment: {}, shared: true, keeper: 'two' },
+    },
+    far: {
+      ...{ kind: 'restic', repository: 's3:https://s3.example.org/vitam', password: { file: '/etc/restic' } },
+      ...{ environment: { AWS_ACCESS_KEY_ID: { env: 'A' } }, cache: '/var/cache/restic' },
+      ...{ shared: true, keeper: 'one' },
+    },
+  });
+});
+
 test('stores on servers, encrypted and limited in time, are as the file has them', () => {
   const age = `age1${'q'.repeat(58)}`;
   const parsed = parseSite(
@@ -784,7 +812,7 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       'a store of two kinds',
       [['directory: /backup,', `directory: /backup, sftp: ${sftpOf('')},`]],
       'stores.vault',
-      /expected exactly one of directory, sftp, s3, not directory and sftp/,
+      /expected exactly one of directory, sftp, s3, restic, not directory and sftp/,
     ],
     [
       'a directory that is not said to be shared or not',
@@ -833,6 +861,58 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       [['to: [vault] }', 'to: [vault], needs: any }']],
       'procedures.nightly.steps[3].backup.needs',
       /about several stores, and "to" names one/,
+    ],
+    [
+      'a repository that is no place',
+      [['directory: /backup, shared: true', resticOf('repository: backups')]],
+      'stores.vault.restic.repository',
+      /expected an absolute path, or a repository as "restic -r" takes it/,
+    ],
+    [
+      'a password in the address of a repository',
+      [['directory: /backup, shared: true', resticOf('repository: "rest:https://me:hush@example.org/"')]],
+      'stores.vault.restic.repository',
+      /without a password in it$/,
+    ],
+    [
+      'a variable for restic that would start something else',
+      [
+        [
+          'directory: /backup, shared: true',
+          resticOf('repository: /srv/repository, environment: { LD_PRELOAD: { env: A } }'),
+        ],
+      ],
+      'stores.vault.restic.environment.LD_PRELOAD',
+      /the name of a variable that restic reads/,
+    ],
+    [
+      'a repository of restic that is encrypted once more',
+      [
+        [
+          'directory: /backup, shared: true',
+          `${resticOf('repository: /srv/repository')}, encrypt: { age: [age1${'q'.repeat(58)}] }`,
+        ],
+      ],
+      'stores.vault.encrypt',
+      /restic encrypts by itself/,
+    ],
+    [
+      'a repository inside of what is copied into it',
+      [['directory: /backup, shared: true', resticOf('repository: /srv/tree/repository')]],
+      'stores.vault.restic.repository',
+      /lies inside the data of/,
+    ],
+    [
+      'two stores in one repository',
+      [
+        ['directory: /backup, shared: true', resticOf('repository: "sftp:nas:/vitam"')],
+        [
+          'procedures:',
+          `  other: { ${resticOf('repository: "sftp:nas:/vitam"')}, keeper: one }\nprocedures:`,
+        ],
+      ],
+      'stores.other',
+      /is also where store vault is/,
     ],
     [
       'two stores in one bucket',

@@ -5,9 +5,10 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createStoreActivities } from '../../activities/stores/activities.ts';
 import { runCommand } from '../../activities/system/command.ts';
 import type { DatabaseRecord, MongodbSetRecord } from '../../model/manifest.ts';
-import type { Encryption } from '../../model/site.ts';
+import type { Encryption, Store } from '../../model/site.ts';
 import { locate } from '../../scripts/components.mjs';
 import { isRoot, picture } from '../archive/support.ts';
+import { makeRepository, noRestic } from '../stores/rigs/restic.ts';
 import { copyTo, folderOf, manifestOf, setOf, siteOf } from '../stores/support.ts';
 import { createCleanup } from '../support/processes.ts';
 
@@ -105,8 +106,25 @@ describe('the commands of docs/restore-by-hand.md, taken out of the page', () =>
     },
   );
 
+  (noRestic === null ? test : test.skip)('fetch a set out of a repository of restic', async () => {
+    const repository = await makeRepository(cleanup);
+    await publish(folder, data, undefined, repository.spec);
+    const own = {
+      ...places,
+      REPO: repository.spec.repository,
+      PASSWORD: join(repository.folder, 'password'),
+    };
+    const name = commandsOf(7)
+      .find(({ command }) => command.startsWith('NAME='))
+      ?.command.slice(5);
+    const fetched = await run(commandsOf(7), { ...own, NAME: name ?? '' });
+    expect(fetched.printed).toEqual(commandsOf(7).map(({ output }) => output));
+    expect(fetched.exitCode).toBe(0);
+    expect((await run(commandsOf(1), places)).printed).toEqual(commandsOf(1).map(({ output }) => output));
+  });
+
   test('are all tested, but for those that need a server', () => {
-    const tested = new Set(commandsOf(0, 1, 2, 3, 6));
+    const tested = new Set(commandsOf(0, 1, 2, 3, 6, 7));
     const others = allCommands.filter((each) => !tested.has(each));
     expect(others.map(({ command }) => command.split(' ')[0])).toEqual([
       'cp',
@@ -114,8 +132,8 @@ describe('the commands of docs/restore-by-hand.md, taken out of the page', () =>
       'mongosh',
       'mongosh',
     ]);
-    const places = commandsOf(0, 6).flatMap(({ command }) => /^([A-Z]+)=/.exec(command)?.slice(1) ?? []);
-    expect(places).toEqual(['SET', 'NEW', 'DATA', 'KEY']);
+    const places = commandsOf(0, 6, 7).flatMap(({ command }) => /^([A-Z]+)=/.exec(command)?.slice(1) ?? []);
+    expect(places).toEqual(['SET', 'NEW', 'DATA', 'KEY', 'REPO', 'PASSWORD', 'NAME']);
   });
 });
 
@@ -124,6 +142,9 @@ interface Places {
   readonly NEW: string;
   readonly DATA: string;
   readonly KEY?: string;
+  readonly REPO?: string;
+  readonly PASSWORD?: string;
+  readonly NAME?: string;
 }
 
 interface Command {
@@ -182,14 +203,19 @@ async function run(commands: readonly Command[], places: Places) {
 }
 
 /** What the page shows: a tree of files, and the copy of a server's folder; made and published by the product. */
-async function publish(folder: string, data: string, encrypt?: Encryption): Promise<void> {
+async function publish(
+  folder: string,
+  data: string,
+  encrypt?: Encryption,
+  repository?: Store,
+): Promise<void> {
   const orders = join(folder, 'mongodb');
   await mkdir(join(orders, 'journal'), { recursive: true });
   await writeFile(join(orders, 'WiredTiger.turtle'), 'WiredTiger version string\n'.repeat(1_000));
   await writeFile(join(orders, 'journal', 'log'), Buffer.alloc(100_000, 'entry'));
   const directory = join(folder, 'store');
   const spec = { kind: 'directory', directory, shared: true, keeper: 'mongo-1' } as const;
-  const site = siteOf({ ...spec, ...(encrypt && { encrypt }) });
+  const site = siteOf(repository ?? { ...spec, ...(encrypt && { encrypt }) });
   const artifacts = [
     await copyTo(site, 'mongo-1', set, files, data),
     await copyTo(site, 'mongo-1', set, copy, orders),
