@@ -8,30 +8,35 @@ import type { Report } from '../../model/progress.ts';
 import { startAll, type Running } from '../cli/coldbackup.ts';
 import { createMiniSite, type MiniSite } from '../cli/mini-site.ts';
 import { createCleanup } from '../support/processes.ts';
+import { makeRepository, noRestic } from './rigs/restic.ts';
 import { noSshd, startSshd, type Sshd } from './rigs/sftp.ts';
 
 const reason =
-  noSshd ?? (locate('age') === undefined ? 'age is not there: node scripts/setup.mjs age' : null);
-if (reason !== null) console.warn(`nights to an encrypted SFTP store are not tested: ${reason}`);
+  noSshd ?? noRestic ?? (locate('age') === undefined ? 'age is not there: node scripts/setup.mjs age' : null);
+if (reason !== null)
+  console.warn(`nights to an encrypted SFTP store and to restic are not tested: ${reason}`);
 
 /** By the command line, through a real Temporal server, control and agents. */
-(reason === null ? describe : describe.skip)('nights to a directory and to an encrypted SFTP server', () => {
-  const cleanup = createCleanup();
-  afterAll(cleanup.run);
-  let site: MiniSite;
-  let sshd: Sshd;
-  let key = '';
-  let all: Running;
-  let set = '';
+(reason === null ? describe : describe.skip)(
+  'nights to a directory, to an encrypted SFTP server and to restic',
+  () => {
+    const cleanup = createCleanup();
+    afterAll(cleanup.run);
+    let site: MiniSite;
+    let sshd: Sshd;
+    let key = '';
+    let all: Running;
+    let set = '';
 
-  beforeAll(async () => {
-    site = await createMiniSite(cleanup);
-    sshd = await startSshd(cleanup);
-    key = join(await cleanup.folder(), 'age.key');
-    await runCommand(['age-keygen', '-o', key]);
-    const recipient = (await runCommand(['age-keygen', '-y', key])).stdout.trim();
-    const { port, directory, hostKey } = sshd.spec;
-    const offsite = `  offsite:
+    beforeAll(async () => {
+      site = await createMiniSite(cleanup);
+      sshd = await startSshd(cleanup);
+      key = join(await cleanup.folder(), 'age.key');
+      await runCommand(['age-keygen', '-o', key]);
+      const recipient = (await runCommand(['age-keygen', '-y', key])).stdout.trim();
+      const { port, directory, hostKey } = sshd.spec;
+      const { folder, spec } = await makeRepository(cleanup);
+      const offsite = `  offsite:
     sftp:
       host: 127.0.0.1
       port: ${port}
@@ -41,78 +46,88 @@ if (reason !== null) console.warn(`nights to an encrypted SFTP store are not tes
       directory: ${directory}
     encrypt: { age: [${recipient}], identity: { file: ${key} } }
     keeper: db-1
+  long:
+    restic: { repository: ${spec.repository}, password: { file: ${join(folder, 'password')} } }
+    keeper: db-1
 `;
-    const text = readFileSync(site.file, 'utf8')
-      .replace(/^stores:\n/m, `stores:\n${offsite}`)
-      .replace('to: [vault] }\n    keep', 'to: [vault, offsite], needs: any }\n    keep');
-    expect(text).toContain('needs: any');
-    writeFileSync(site.file, text);
-    all = await startAll(cleanup, site);
-  });
-
-  const night = async (): Promise<Report> => {
-    const { code, stdout } = await all.coldbackup('run', 'mini', 'nightly', '--again', '--wait', '--json');
-    expect(code).toBe(0);
-    return JSON.parse(stdout) as Report;
-  };
-
-  test('a night leaves a set in each, from one read', async () => {
-    const { stdout } = await all.coldbackup('plan', 'mini', 'nightly');
-    expect(stdout).toMatch(/go +db-1 +store offsite +.*free in sftp:\/\/root@127.0.0.1/);
-    expect(stdout).toMatch(/go +db-1 +tool age/);
-    const report = await night();
-    expect(report).toMatchObject({ outcome: 'complete', warnings: [] });
-    expect(report.sets.map(({ store }) => store).sort()).toEqual(['offsite', 'vault']);
-    set = report.sets[0]?.set.id ?? '';
-    const show = async (store: string) => {
-      const shown = await all.coldbackup('sets', 'show', 'mini', set, '--store', store, '--json');
-      return (JSON.parse(shown.stdout) as Manifest).artifacts;
-    };
-    const [plain] = await show('vault');
-    const [encrypted] = await show('offsite');
-    expect(plain).not.toHaveProperty('encrypted');
-    expect(encrypted).toMatchObject({
-      contentBytes: plain?.contentBytes,
-      encrypted: { age: [expect.any(String)] },
+      const text = readFileSync(site.file, 'utf8')
+        .replace(/^stores:\n/m, `stores:\n${offsite}`)
+        .replace('to: [vault] }\n    keep', 'to: [vault, offsite, long], needs: any }\n    keep');
+      expect(text).toContain('needs: any');
+      writeFileSync(site.file, text);
+      all = await startAll(cleanup, site);
     });
-    // Begun and ended together: one job.
-    expect(encrypted?.startedAt).toBe(plain?.startedAt);
-  });
 
-  test('both are verified; the encrypted one is drilled where the identity is', async () => {
-    for (const store of ['vault', 'offsite'])
-      expect(await all.coldbackup('sets', 'verify', 'mini', set, '--store', store)).toMatchObject({
-        code: 0,
-        stdout: expect.stringMatching(/^every digest is right: 1 artifact, .*read\n$/),
+    const night = async (): Promise<Report> => {
+      const { code, stdout } = await all.coldbackup('run', 'mini', 'nightly', '--again', '--wait', '--json');
+      expect(code).toBe(0);
+      return JSON.parse(stdout) as Report;
+    };
+
+    test('a night leaves a set in each, from one read', async () => {
+      const { stdout } = await all.coldbackup('plan', 'mini', 'nightly');
+      expect(stdout).toMatch(/go +db-1 +store offsite +.*free in sftp:\/\/root@127.0.0.1/);
+      expect(stdout).toMatch(/go +db-1 +tool age/);
+      expect(stdout).toMatch(/go +db-1 +tool restic +restic 0\.\d+/);
+      expect(stdout).toMatch(/go +db-1 +store long +restic:.*how much room there is, it does not say/);
+      const report = await night();
+      expect(report).toMatchObject({ outcome: 'complete', warnings: [] });
+      expect(report.sets.map(({ store }) => store).sort()).toEqual(['long', 'offsite', 'vault']);
+      set = report.sets[0]?.set.id ?? '';
+      const show = async (store: string) => {
+        const shown = await all.coldbackup('sets', 'show', 'mini', set, '--store', store, '--json');
+        return (JSON.parse(shown.stdout) as Manifest).artifacts;
+      };
+      const [plain] = await show('vault');
+      const [encrypted] = await show('offsite');
+      expect(plain).not.toHaveProperty('encrypted');
+      expect(encrypted).toMatchObject({
+        contentBytes: plain?.contentBytes,
+        encrypted: { age: [expect.any(String)] },
       });
-    const drilled = await all.coldbackup('drill', 'mini', set, '--store', 'offsite', '--wait');
-    expect(drilled).toMatchObject({ code: 0, stderr: '' });
-    expect(drilled.stdout).toMatch(/store offsite · proven\n/);
-  });
+      // Begun and ended together: one job.
+      expect(encrypted?.startedAt).toBe(plain?.startedAt);
+    });
 
-  test('without the identity the bytes are verified, and a drill says what is missing', async () => {
-    const identity = readFileSync(key);
-    rmSync(key);
-    const verified = await all.coldbackup('sets', 'verify', 'mini', set, '--store', 'offsite');
-    expect(verified.code).toBe(0);
-    expect(verified.stdout).toContain('1 artifact encrypted: checked as stored');
-    const drilled = await all.coldbackup('drill', 'mini', set, '--store', 'offsite', '--wait');
-    expect(drilled.code).not.toBe(0);
-    expect(`${drilled.stdout}${drilled.stderr}`).toMatch(/is encrypted to age1.*is not on this host/);
-    writeFileSync(key, identity, { mode: 0o600 });
-  });
+    test('all are verified; the encrypted one is drilled where the identity is, that of restic anywhere', async () => {
+      for (const store of ['vault', 'offsite', 'long'])
+        expect(await all.coldbackup('sets', 'verify', 'mini', set, '--store', store)).toMatchObject({
+          code: 0,
+          stdout: expect.stringMatching(/^every digest is right: 1 artifact, .*read\n$/),
+        });
+      for (const store of ['offsite', 'long']) {
+        const drilled = await all.coldbackup('drill', 'mini', set, '--store', store, '--wait');
+        expect(drilled).toMatchObject({ code: 0, stderr: '' });
+        expect(drilled.stdout).toContain(`store ${store} · proven\n`);
+      }
+    });
 
-  test('while the server is away the night goes on without it, and says so', async () => {
-    await sshd.stop();
-    const { stdout } = await all.coldbackup('plan', 'mini', 'nightly');
-    expect(stdout).toMatch(/warning +db-1 +store offsite +.*could not be reached.*to the other stores alone/);
-    const report = await night();
-    expect(report.outcome).toBe('complete');
-    expect(report.sets.map(({ store }) => store)).toEqual(['vault']);
-    expect(report.warnings).toContainEqual(
-      expect.stringMatching(/^store offsite gets no set of this run: .*could not be reached/),
-    );
-    await sshd.start();
-    expect((await night()).sets.map(({ store }) => store).sort()).toEqual(['offsite', 'vault']);
-  });
-});
+    test('without the identity the bytes are verified, and a drill says what is missing', async () => {
+      const identity = readFileSync(key);
+      rmSync(key);
+      const verified = await all.coldbackup('sets', 'verify', 'mini', set, '--store', 'offsite');
+      expect(verified.code).toBe(0);
+      expect(verified.stdout).toContain('1 artifact encrypted: checked as stored');
+      const drilled = await all.coldbackup('drill', 'mini', set, '--store', 'offsite', '--wait');
+      expect(drilled.code).not.toBe(0);
+      expect(`${drilled.stdout}${drilled.stderr}`).toMatch(/is encrypted to age1.*is not on this host/);
+      writeFileSync(key, identity, { mode: 0o600 });
+    });
+
+    test('while the server is away the night goes on without it, and says so', async () => {
+      await sshd.stop();
+      const { stdout } = await all.coldbackup('plan', 'mini', 'nightly');
+      expect(stdout).toMatch(
+        /warning +db-1 +store offsite +.*could not be reached.*to the other stores alone/,
+      );
+      const report = await night();
+      expect(report.outcome).toBe('complete');
+      expect(report.sets.map(({ store }) => store).sort()).toEqual(['long', 'vault']);
+      expect(report.warnings).toContainEqual(
+        expect.stringMatching(/^store offsite gets no set of this run: .*could not be reached/),
+      );
+      await sshd.start();
+      expect((await night()).sets.map(({ store }) => store).sort()).toEqual(['long', 'offsite', 'vault']);
+    });
+  },
+);

@@ -1,16 +1,19 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { copyToStores } from '../../activities/archive/copy-artifact.ts';
 import { createStoreActivities, openStore } from '../../activities/stores/activities.ts';
+import { mendSet } from '../../activities/stores/mend.ts';
 import { createResticStore } from '../../activities/stores/restic/store.ts';
 import { runCommand, startProcess } from '../../activities/system/command.ts';
-import type { ResticStore } from '../../model/site.ts';
+import { verifySet } from '../../activities/stores/verify.ts';
+import type { ResticStore, Site } from '../../model/site.ts';
 import { createCleanup, waitFor } from '../support/processes.ts';
 import { conformance } from './conformance.ts';
 import { makeRepository, noRestic, type Repository } from './rigs/restic.ts';
-import { copyTo, failureOf, manifestOf, setOf, siteOf } from './support.ts';
+import { copyOf, copyTo, failureOf, manifestOf, setOf, siteOf } from './support.ts';
 
 conformance({
   name: 'a repository of restic',
@@ -204,7 +207,61 @@ suite('a repository of restic that is not as expected', () => {
     for (const id of theirs) expect(kept.map((each) => each.id)).toContain(id);
     expect(kept).toHaveLength(theirs.length + 1);
   });
+
+  test('damage in the repository is found, and mended once restic knows of it, not before', async () => {
+    const other = await makeRepository(cleanup);
+    const tree = join(other.folder, 'tree');
+    await mkdir(tree);
+    await writeFile(join(tree, 'random'), randomBytes(3 * mib));
+    const disk = { kind: 'directory', directory: tree, shared: true, keeper: 'mongo-1' } as const;
+    const site: Site = {
+      ...siteOf(other.spec),
+      stores: { vault: other.spec, disk: { ...disk, directory: await cleanup.folder() } },
+    };
+    const { artifacts } = await copyToStores(
+      copyOf(site, 'mongo-1', set, 'offer/tree.tar.zst', tree),
+      [...['vault', 'disk']],
+      'all',
+    );
+    const [here, there] = artifacts.map((artifact) => manifestOf(set, [artifact]));
+    if (here === undefined || there === undefined) throw new Error('not in both');
+    const damaged = await flipInLargest(join(other.spec.repository, 'data'));
+    const vault = openStore(site, 'mongo-1', 'vault');
+    const hooks = { signal: new AbortController().signal, onProgress: () => undefined };
+    const { problems } = await verifySet(vault, here, hooks);
+    expect(problems).toContainEqual(
+      expect.stringMatching(/could not read .*tree\.tar\.zst: .*Its repository is damaged: restic check/),
+    );
+    const source = { store: openStore(site, 'mongo-1', 'disk'), manifest: there };
+    expect(await mendSet(vault, here, [source], hooks)).toEqual(['SHA256SUMS from the manifest']);
+    // As its manual says.
+    await rm(damaged);
+    await other.restic(['rebuild-index']);
+    expect((await verifySet(vault, here, hooks)).problems).not.toEqual([]);
+    expect(await mendSet(vault, here, [source], hooks)).toEqual(['offer/tree.tar.zst from disk']);
+    expect((await verifySet(vault, here, hooks)).problems).toEqual([]);
+  });
 });
+
+/** Its path. */
+async function flipInLargest(folder: string): Promise<string> {
+  const files = await readdir(folder, { recursive: true, withFileTypes: true });
+  const packs = await Promise.all(
+    files
+      .filter((file) => file.isFile())
+      .map(async ({ parentPath, name }) => {
+        const path = join(parentPath, name);
+        return { path, bytes: await readFile(path) };
+      }),
+  );
+  const [largest] = packs.sort((one, other) => other.bytes.length - one.bytes.length);
+  if (largest === undefined) throw new Error(`${folder} is empty`);
+  const middle = Math.floor(largest.bytes.length / 2);
+  largest.bytes[middle] = (largest.bytes[middle] ?? 0) ^ 1;
+  await chmod(largest.path, 0o600);
+  await writeFile(largest.path, largest.bytes);
+  return largest.path;
+}
 
 /** Of this process. */
 async function childrenNamed(name: string): Promise<readonly number[]> {

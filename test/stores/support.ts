@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { expect } from '@jest/globals';
 import { DEFAULT_LIMITS } from '../../config/schema/limits.ts';
 import { StoreError } from '../../activities/stores/names.ts';
-import { copyArtifact } from '../../activities/archive/copy-artifact.ts';
+import { copyArtifact, type ArtifactCopy } from '../../activities/archive/copy-artifact.ts';
 import type { Artifact, Manifest, SetRef } from '../../model/manifest.ts';
 import type { Site, Store } from '../../model/site.ts';
 
@@ -32,7 +32,11 @@ export function copyTo(
   artifact: string,
   root: string,
 ): Promise<Artifact> {
-  return copyArtifact({
+  return copyArtifact(copyOf(site, host, set, artifact, root));
+}
+
+export function copyOf(site: Site, host: string, set: SetRef, artifact: string, root: string): ArtifactCopy {
+  return {
     site,
     host,
     input: {
@@ -48,7 +52,7 @@ export function copyTo(
     roots: [root],
     exclude: [],
     hooks: { signal: new AbortController().signal, onProcess: () => undefined, onProgress: () => undefined },
-  });
+  };
 }
 
 export function manifestOf(

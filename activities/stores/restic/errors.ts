@@ -18,7 +18,7 @@ const known: readonly Known[] = [
   },
   {
     pattern:
-      /ciphertext verification failed|invalid hash|invalid data returned|unable to load (data )?blob|unable to load tree|not found in index/i,
+      /ciphertext verification failed|invalid hash|invalid data returned|unable to load (data )?blob|unable to load tree|not found in (index|repository)|<data\/[^>]*>.*(no such file|does not exist|unexpected EOF)/i,
     hint: 'Its repository is damaged: restic check --read-data says where.',
     mayPass: false,
     damaged: true,
@@ -75,7 +75,7 @@ function wordsOf({ exitCode, signal, stderr, timedOut }: CommandError): string {
   const said = stderr
     .split('\n')
     .map((line) => line.trim().replace(/^Fatal: /, ''))
-    .filter((line) => line !== '')
+    .filter((line) => line !== '' && !/^storage ID |^the `unlock` command /.test(line))
     .slice(-5)
     .join('; ');
   if (timedOut) return `did not end in time${said === '' ? '' : `: ${said}`}`;
