@@ -7,7 +7,7 @@ import { createPreflightActivities } from '../../activities/preflight/preflight.
 import { checkSource, sourcesOn } from '../../activities/preflight/sources.ts';
 import type { Plan } from '../../model/plan.ts';
 import type { Check } from '../../model/progress.ts';
-import type { HostName, MongodbMember, Site } from '../../model/site.ts';
+import type { HostName, MongodbMember, ResticStore, Site } from '../../model/site.ts';
 import { siteWith } from '../stores/support.ts';
 import { asNobody, copy, host, isRoot, makePlace, withTools } from './support.ts';
 import type { Place } from './support.ts';
@@ -65,9 +65,9 @@ function planOf(...databases: ('offer' | 'cluster')[]): Plan {
   } as unknown as Plan;
 }
 
-async function preflight(on = host): Promise<readonly Check[]> {
+async function preflight(on = host, of = site()): Promise<readonly Check[]> {
   const { preflight: ask } = createPreflightActivities({
-    ...{ site: site(), siteDigest: 'd', host: on, journal, version: 'test' },
+    ...{ site: of, siteDigest: 'd', host: on, journal, version: 'test' },
     signal: () => signal,
   });
   return (await ask({ host: on, plan: planOf('offer'), workflowId: 'w' })).checks;
@@ -88,6 +88,18 @@ test('what is to be copied is counted before anything is stopped, and its size s
   ]);
   expect(checks.at(-2)?.detail).toBe(`1 files, 1.5 MB, readable, all of them in ${place.tree}`);
   expect(checks.at(-1)?.detail).toContain('at most 1.5 MB to copy from here');
+});
+
+test('a restic that is too old for a repository is a no-go', async () => {
+  const vault: ResticStore = {
+    ...{ kind: 'restic', repository: place.tree, password: { env: 'NOT_SET' }, environment: {} },
+    ...{ shared: true, keeper: host },
+  };
+  const old = '#!/bin/sh\necho restic 0.12.1 compiled with go1.17.5 on linux/amd64\n';
+  const checks = await withTools({ restic: old }, () => preflight(host, { ...site(), stores: { vault } }));
+  expect(checks.filter(({ subject }) => subject === 'tool restic')).toMatchObject([
+    { verdict: 'no-go', hint: 'restic 0.14 or later is needed' },
+  ]);
 });
 
 test('a host that copies nothing and keeps no store needs neither tools nor the store', async () => {

@@ -55,12 +55,15 @@ suite('a repository of restic that is not as expected', () => {
   };
   /** Stands still with the lock. */
   const holdExclusively = async () => {
+    const before = (await locks()).length;
     const holder = startProcess(['restic', '--no-cache', 'prune'], { env: repository.environment });
-    await waitFor(async () => (await locks()).length > 0, { what: 'its lock', withinMs: 20_000 });
+    await waitFor(async () => (await locks()).length > before, { what: 'its lock', withinMs: 20_000 });
     process.kill(holder.pid, 'SIGSTOP');
     return holder;
   };
-  const locks = (): Promise<string[]> => readdir(join(repository.spec.repository, 'locks'));
+  /** Not those that are just being written. */
+  const locks = async (): Promise<readonly string[]> =>
+    (await readdir(join(repository.spec.repository, 'locks'))).filter((name) => /^[0-9a-f]{64}$/.test(name));
   const usedBytes = async (): Promise<number> =>
     Number.parseInt((await runCommand(['du', '-sb', repository.spec.repository])).stdout, 10);
 
@@ -189,10 +192,12 @@ suite('a repository of restic that is not as expected', () => {
     ];
     expect((await stores.listSets(where)).map((each) => each.set.id)).toEqual(ids);
     for (const id of ids) await open().remove(setOf(id));
+    const before = (await locks()).length;
     const busy = startProcess(['restic', '--no-cache', 'backup', '--stdin'], {
       ...{ stdin: 'pipe', env: repository.environment },
     });
-    await waitFor(async () => (await locks()).length > 0, { what: 'their lock', withinMs: 20_000 });
+    // The restic that was killed has left one.
+    await waitFor(async () => (await locks()).length > before, { what: 'their lock', withinMs: 20_000 });
     const left = await failureOf(impatient().tidy?.() ?? Promise.resolve());
     expect(left.message).toMatch(
       /could not give back all room of what was removed: .*already locked by PID.* the next prune tries again/,
