@@ -81,7 +81,7 @@ interface Run {
 /** As a user does, who has built it. */
 function start(): Run {
   const home = mkdtempSync(join(tmpdir(), 'coldbackup-demo-test-'));
-  const child = spawn(process.execPath, ['dist/demo/main.js', '--pace', '2'], {
+  const child = spawn(process.execPath, ['dist/demo/main.js', '--pace', '1.5'], {
     env: { ...process.env, HOME: home, TMPDIR: home, COLDBACKUP_CACHE: cacheFolder() },
     stdio: ['ignore', 'pipe', 'pipe'],
     detached: true,
