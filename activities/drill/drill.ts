@@ -1,6 +1,12 @@
 import { join } from 'node:path';
 import type { DrillActivities, DrillProgress, Drilled } from '../../model/activities.ts';
-import type { Artifact, ArtifactProof, Manifest, MongodbSetRecord } from '../../model/manifest.ts';
+import {
+  memberRecord,
+  type Artifact,
+  type ArtifactProof,
+  type Manifest,
+  type MongodbSetRecord,
+} from '../../model/manifest.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { unpackArtifact } from '../archive/unpack.ts';
 import type { Journal } from '../ledger/journal.ts';
@@ -99,7 +105,9 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
   async function drillAll(drill: Drilling): Promise<Drilled> {
     const { manifest, store, signal } = drill;
     const here = artifactsHere(store, manifest);
-    const servers = here.flatMap(({ name }) => recordOf(manifest, name) ?? []);
+    const servers = here.flatMap(
+      ({ database, name }) => memberRecord(manifest, { database, artifact: name }) ?? [],
+    );
     const server = servers.length === 0 ? null : await serverVersion(site.drill?.mongod, host, signal);
     const other = servers.find(({ version }) => server !== null && !isSameRelease(version, server));
     if (other !== undefined)
@@ -119,7 +127,7 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
   async function drillArtifact(drill: Drilling, artifact: Artifact, server: string | null): Promise<Drilled> {
     const { manifest, store, folder, signal, tell } = drill;
     const { name, database, contentBytes } = artifact;
-    const record = recordOf(manifest, name);
+    const record = memberRecord(manifest, { database, artifact: name });
     const socket = socketIn(folder);
     const target = await makeScratch(folder, site, contentBytes);
     const took = { unpack: 0, open: 0, compare: 0 };
@@ -202,12 +210,6 @@ interface Opening {
   readonly database: string;
   readonly signal: AbortSignal;
   readonly phase: <T>(which: 'open' | 'compare', work: () => Promise<T>) => Promise<T>;
-}
-
-/** null: a tree of files. */
-function recordOf({ databases }: Manifest, artifact: string): MongodbSetRecord | null {
-  const sets = databases.flatMap((record) => (record.engine === 'mongodb' ? record.sets : []));
-  return sets.find((set) => set.artifact === artifact) ?? null;
 }
 
 /** The driver knows a socket by the end of its name. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Artifact, Manifest, SetRef, SetSummary } from '../../model/manifest.ts';
+import { atMost } from '../system/at-most.ts';
 import { listLine } from '../archive/file-list.ts';
 import { pinnedBy, pinName } from './pins.ts';
 import { lastVerified } from './verified.ts';
@@ -77,6 +78,8 @@ export async function publishSet(store: Store, manifest: Manifest): Promise<SetS
   return summaryOf(manifest, store);
 }
 
+const listedAtOnce = 16;
+
 /** Published sets, oldest first. One that a later version wrote is listed with its format, and nothing else is known. */
 export async function listSets(
   store: Store,
@@ -84,8 +87,9 @@ export async function listSets(
   procedure?: string,
 ): Promise<readonly SetSummary[]> {
   const folders = await store.folders(site, procedure);
-  // At the same time: a store may take long for each answer.
-  const summaries = await Promise.all(folders.map((set) => summariesIn(store, set)));
+  // A store may take long for each answer, and has no open files for hundreds of them.
+  const atATime = atMost(listedAtOnce);
+  const summaries = await Promise.all(folders.map((set) => atATime(() => summariesIn(store, set))));
   return summaries.flat().sort((one, other) => (one.set.id < other.set.id ? -1 : 1));
 }
 

@@ -89,8 +89,7 @@ function chosenRecords(
 ): readonly DatabaseRecord[] {
   const named = databases.filter(({ database }) => name === undefined || database === name);
   if (member !== undefined && named.length > 0) return [ofMember(site, named, member)];
-  const chosen = named;
-  if (chosen.length > 0) return chosen;
+  if (named.length > 0) return named;
   const known = databases.map(({ database }) => database);
   throw new PlanError(
     name === undefined

@@ -8,4 +8,5 @@ const part = await store.create(JSON.parse(set), file, owner);
 for (let left = Number(bytes); left > 0; left -= 1024 * 1024)
   await part.write(Buffer.alloc(Math.min(left, 1024 * 1024), 7));
 console.log('written');
+// Kept alive for the test that kills it; ends by itself only where that test is gone.
 setTimeout(() => undefined, 600_000);

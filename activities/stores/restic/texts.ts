@@ -1,4 +1,4 @@
-import { atMost } from './turns.ts';
+import { atMost } from '../../system/at-most.ts';
 
 const mostCharacters = 32 * 1024 * 1024;
 const texts = new Map<string, string>();
