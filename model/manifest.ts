@@ -65,17 +65,17 @@ export interface Manifest {
   readonly warnings: readonly string[];
 }
 
-export type DatabaseRecord =
-  | { readonly engine: 'files'; readonly database: string }
-  | {
-      readonly engine: 'mongodb';
-      readonly database: string;
-      readonly topology: 'sharded' | 'replica-set' | 'standalone';
-      /** config.shards as read through mongos; null where there is none. */
-      readonly shards: readonly Readonly<Record<string, unknown>>[] | null;
-      readonly balancer: Readonly<Record<string, unknown>> | null;
-      readonly sets: readonly MongodbSetRecord[];
-    };
+export type DatabaseRecord = { readonly engine: 'files'; readonly database: string } | MongodbRecord;
+
+export interface MongodbRecord {
+  readonly engine: 'mongodb';
+  readonly database: string;
+  readonly topology: 'sharded' | 'replica-set' | 'standalone';
+  /** config.shards as read through mongos; null where there is none. */
+  readonly shards: readonly Readonly<Record<string, unknown>>[] | null;
+  readonly balancer: Readonly<Record<string, unknown>> | null;
+  readonly sets: readonly MongodbSetRecord[];
+}
 
 export interface MongodbSetRecord {
   readonly set: string;
@@ -191,11 +191,15 @@ export interface Verification {
 
 /** Of the member whose copy an artifact is; null: it is a tree of files. */
 export function memberRecord(
-  { databases }: Pick<Manifest, 'databases'>,
+  manifest: Pick<Manifest, 'databases'>,
   { database, artifact }: { readonly database: string; readonly artifact: string },
 ): MongodbSetRecord | null {
-  const sets = databases.flatMap((one) =>
-    one.engine === 'mongodb' && one.database === database ? one.sets : [],
-  );
-  return sets.find((one) => one.artifact === artifact) ?? null;
+  return mongodbRecord(manifest, database)?.sets.find((one) => one.artifact === artifact) ?? null;
+}
+
+export function mongodbRecord(
+  { databases }: Pick<Manifest, 'databases'>,
+  database: string,
+): MongodbRecord | undefined {
+  return databases.find((one): one is MongodbRecord => one.engine === 'mongodb' && one.database === database);
 }

@@ -1,3 +1,5 @@
+import type { MongodbEngine } from './site.ts';
+
 type Shard = Readonly<Record<string, unknown>>;
 
 /** What differs between two contents of config.shards, in words: shards by name, each with its replica set and hosts. */
@@ -19,4 +21,23 @@ function byName(shards: readonly Shard[]): ReadonlyMap<string, string> {
       return [String(shard['_id']), `${set}/${hosts.split(',').sort().join(',')}`];
     }),
   );
+}
+
+/** Of a sharded cluster, as the site file names them. */
+export function membersOfSet(members: MongodbEngine['members'], set: string): readonly string[] {
+  return Object.entries(members).flatMap(([name, { replicaSet }]) => (replicaSet === set ? [name] : []));
+}
+
+/** As MongoDB writes a replica set: `shard1/one:27018,two:27018`. */
+export function connectionOf(members: MongodbEngine['members'], set: string): string {
+  return `${set}/${membersOfSet(members, set).join(',')}`;
+}
+
+/** A content of config.shards as it is once the shards have the members of the site file. */
+export function shardsAt(members: MongodbEngine['members'], shards: readonly Shard[]): readonly Shard[] {
+  return shards.map((shard) => ({ ...shard, host: connectionOf(members, setOf(shard)) }));
+}
+
+export function setOf({ host }: Shard): string {
+  return String(host).split('/')[0] ?? '';
 }

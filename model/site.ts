@@ -144,6 +144,8 @@ export interface MongodbMember {
   /** Where copies of it are made, absolute; absent: beside `data`. A plain copy is made only where this is named. */
   readonly copies?: string;
   readonly uri: SecretRef;
+  /** Of a sharded cluster. Absent: only the cluster, or a set that was taken of it, knows. */
+  readonly replicaSet?: string;
 }
 
 export interface FilesEngine {

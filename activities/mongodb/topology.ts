@@ -27,6 +27,7 @@ export async function readTopology(
     database,
     topology.sets.flatMap((set) => set.members),
   );
+  compareSets(site, database, topology.sets);
   return topology;
 }
 
@@ -155,6 +156,16 @@ export async function readConfig(client: MongoClient): Promise<Document | null> 
   const hello = await client.db('admin').command({ hello: 1 });
   if (typeof hello['setName'] !== 'string' && hello['isreplicaset'] !== true) return null;
   return (await client.db('admin').command({ replSetGetConfig: 1 }))['config'] as Document;
+}
+
+function compareSets(site: Site, database: string, sets: readonly SetOf[]): void {
+  const problems = Object.entries(engineOf(site, database).members).flatMap(([member, { replicaSet }]) => {
+    const found = sets.find(({ members }) => members.includes(member))?.set;
+    return replicaSet === undefined || replicaSet === found
+      ? []
+      : [`${member} is of replica set ${found ?? '(none)'}, and the site file says ${replicaSet}`];
+  });
+  if (problems.length > 0) throw refusal(`${database}: ${problems.join('; ')}.`);
 }
 
 /** Throws unless the site file and the cluster name the same members. */

@@ -1,13 +1,16 @@
 import { chmod, chown, lstat, mkdir } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { Long, ObjectId, type Document, type MongoClient } from 'mongodb';
-import type { MongodbSetRecord } from '../../model/manifest.ts';
-import type { Argv, HostName, Site } from '../../model/site.ts';
+import type { Optime } from '../../model/ledger.ts';
+import type { MongodbRecord, MongodbSetRecord } from '../../model/manifest.ts';
+import { connectionOf, differentShards, membersOfSet, setOf, shardsAt } from '../../model/shards.ts';
+import type { Argv, HostName, MongodbEngine, Site } from '../../model/site.ts';
 import { isolated } from '../drill/isolated.ts';
 import { refuse } from '../ledger/refusals.ts';
 import { engineOf } from '../mongodb/engine.ts';
 import { longestSocketBytes, maintainScratch } from '../mongodb/open-copy.ts';
 import { optimeOf, optimeText, reached } from '../mongodb/optime.ts';
+import { toPlain } from '../mongodb/plain.ts';
 import type { RestorePlace } from './place.ts';
 import { unpackedRoot } from './staging.ts';
 
@@ -20,7 +23,7 @@ export function mongodOf(site: Site, database: string): Argv | undefined {
 }
 
 interface Copy {
-  readonly database: string;
+  readonly database: MongodbRecord;
   readonly record: MongodbSetRecord;
   readonly place: RestorePlace;
   readonly root: string;
@@ -44,13 +47,11 @@ export async function settleIdentity(
   { database, record, place, root, newSet }: Copy,
   hooks: { readonly signal: AbortSignal; readonly onProcess: (pid: number) => void },
 ): Promise<void> {
-  const mongod = mongodOf(site, database);
+  const { database: name } = database;
+  const mongod = mongodOf(site, name);
   if (mongod === undefined)
-    throw refuse(
-      'UnknownName',
-      `the site file of ${host} names no mongod to open the copy of ${database} with`,
-    );
-  const members = Object.keys(engineOf(site, database).members);
+    throw refuse('UnknownName', `the site file of ${host} names no mongod to open the copy of ${name} with`);
+  const { members } = engineOf(site, name);
   const data = unpackedRoot(place, root);
   const { uid, gid } = await lstat(data);
   await letThrough(place, root);
@@ -68,27 +69,95 @@ export async function settleIdentity(
       ...{ scratchDir: data, listen: { socket }, log: posix.join(own, 'log'), withinMs: openWithinMs },
       ...{ command: isolated(mongod, { uid, gid }), ...hooks },
     },
-    (client) => settleConfig(client, record, newSet === undefined ? null : { newSet, members }),
+    async (client) => {
+      await assertReaches(client, record);
+      if (newSet === undefined) return settleTerm(client, record);
+      const { topology, shards, sets } = database;
+      const own = topology === 'sharded' ? membersOfSet(members, record.set) : Object.keys(members);
+      await becomeAnother(client, record, { newSet, members: own });
+      if (record.role === 'config') await moveShards(client, record, shards ?? [], members);
+      if (record.role === 'shard') await moveConfigServers(client, record, sets, members);
+    },
   );
 }
 
-async function settleConfig(
-  client: MongoClient,
-  { set, artifact, marker }: MongodbSetRecord,
-  wanted: { readonly newSet: string; readonly members: readonly string[] } | null,
-): Promise<void> {
-  const local = client.db('local');
-  const last = await local.collection('oplog.rs').find().sort({ $natural: -1 }).limit(1).next();
-  const end = last && optimeOf(last);
+type Configs = Document & { _id: string };
+
+async function assertReaches(client: MongoClient, { artifact, marker }: MongodbSetRecord): Promise<void> {
+  const end = await endOf(client);
   if (end === null || (marker !== null && !reached(end, marker)))
     throw refuse('SetDamaged', `${artifact} ends at ${optimeText(end)}, before the point of its set`);
-  const configs = local.collection<Document & { _id: string }>('system.replset');
+}
+
+async function settleTerm(client: MongoClient, record: MongodbSetRecord): Promise<void> {
+  const { configs, config } = await configOf(client, record);
+  const { term } = (await endOf(client)) ?? { term: 0 };
+  if (Number(config['term'] ?? -1) > term)
+    await configs.updateOne({ _id: record.set }, { $set: { term: Long.fromNumber(term) } });
+}
+
+async function becomeAnother(
+  client: MongoClient,
+  record: MongodbSetRecord,
+  wanted: { readonly newSet: string; readonly members: readonly string[] },
+): Promise<void> {
+  const { configs, config } = await configOf(client, record);
+  const { term } = record.marker ?? (await endOf(client)) ?? { term: 0 };
+  await configs.replaceOne({ _id: record.set }, newConfig(config, term, wanted));
+}
+
+async function endOf(client: MongoClient): Promise<Optime | null> {
+  const oplog = client.db('local').collection('oplog.rs');
+  const last = await oplog.find().sort({ $natural: -1 }).limit(1).next();
+  return last && optimeOf(last);
+}
+
+async function configOf(client: MongoClient, { set, artifact }: MongodbSetRecord) {
+  const configs = client.db('local').collection<Configs>('system.replset');
   const config = await configs.findOne({ _id: set });
   if (config === null) throw refuse('SetDamaged', `${artifact} holds no configuration of replica set ${set}`);
-  if (wanted !== null)
-    await configs.replaceOne({ _id: set }, newConfig(config, marker?.term ?? end.term, wanted));
-  else if (Number(config['term'] ?? -1) > end.term)
-    await configs.updateOne({ _id: set }, { $set: { term: Long.fromNumber(end.term) } });
+  return { configs, config };
+}
+
+/**
+ * The config servers say where the shards are. What the copy holds is what its last checkpoint holds: where that is what
+ * the night saw, the rest of the oplog, replayed when it starts as a member, has no other word on it.
+ *
+ * https://www.mongodb.com/docs/manual/tutorial/restore-sharded-cluster/
+ */
+async function moveShards(
+  client: MongoClient,
+  { artifact }: MongodbSetRecord,
+  before: readonly Readonly<Record<string, unknown>>[],
+  members: MongodbEngine['members'],
+): Promise<void> {
+  const shards = client.db('config').collection<Configs>('shards');
+  const found = await shards.find().toArray();
+  const [problem] = differentShards(before, found.map(toPlain));
+  if (problem !== undefined)
+    throw refuse('SetDamaged', `${artifact} has other shards than the night saw: ${problem}`);
+  for (const { _id, host } of shardsAt(members, before))
+    await shards.updateOne({ _id: String(_id) }, { $set: { host } });
+}
+
+/** A shard knows its config servers. */
+async function moveConfigServers(
+  client: MongoClient,
+  { artifact, shardIdentity }: MongodbSetRecord,
+  sets: readonly MongodbSetRecord[],
+  members: MongodbEngine['members'],
+): Promise<void> {
+  const versions = client.db('admin').collection<Configs>('system.version');
+  const _id = 'shardIdentity';
+  const found = await versions.findOne({ _id });
+  const [before, now] = [shardIdentity, found].map((one) => String(one?.['configsvrConnectionString']));
+  const config = sets.find(({ role }) => role === 'config')?.set ?? setOf({ host: before });
+  if (found === null || before !== now)
+    throw refuse(
+      'SetDamaged',
+      `${artifact} has other config servers than the night saw: ${now}, not ${before}`,
+    );
+  await versions.updateOne({ _id }, { $set: { configsvrConnectionString: connectionOf(members, config) } });
 }
 
 /**
@@ -100,7 +169,7 @@ async function settleConfig(
  * https://www.mongodb.com/docs/ops-manager/current/tutorial/restore-replica-set/
  */
 function newConfig(
-  { _id, protocolVersion, settings }: Document,
+  { _id, protocolVersion, settings, configsvr }: Document,
   term: number,
   { newSet, members }: { readonly newSet: string; readonly members: readonly string[] },
 ): Document {
@@ -115,6 +184,7 @@ function newConfig(
       term: Long.fromNumber(term),
       protocolVersion: protocolVersion as unknown,
     },
+    ...(configsvr === true && { configsvr: true }),
     writeConcernMajorityJournalDefault: true,
     members: members.map((host, index) => ({
       ...{ _id: index, host },

@@ -1,5 +1,5 @@
 import type { Change } from '../../model/ledger.ts';
-import { memberRecord, type Artifact, type Manifest } from '../../model/manifest.ts';
+import { memberRecord, mongodbRecord, type Artifact, type Manifest } from '../../model/manifest.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { unpackArtifact } from '../archive/unpack.ts';
 import { refuse } from '../ledger/refusals.ts';
@@ -49,13 +49,14 @@ export async function unpackBeside(
       'SetDamaged',
       `${nameOf(set)} in ${store.name} cannot be restored on ${host}, and no data was touched: ${wrong.slice(0, 5).join('; ')}`,
     );
+  const database = mongodbRecord(manifest, change.database);
   const record = memberRecord(manifest, change);
-  if (!isLook && record !== null && record.role !== 'standalone')
+  if (!isLook && database !== undefined && record !== null && record.role !== 'standalone')
     await settleIdentity(
       site,
       host,
       {
-        ...{ database: change.database, record, place, root: roots[0] ?? '' },
+        ...{ database, record, place, root: roots[0] ?? '' },
         ...(change.newSet !== undefined && { newSet: change.newSet }),
       },
       hooks,

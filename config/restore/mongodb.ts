@@ -1,18 +1,17 @@
 import { createHash } from 'node:crypto';
 import type { RestoreRequest } from '../../model/activities.ts';
-import type { DatabaseRecord, MongodbSetRecord } from '../../model/manifest.ts';
+import type { MongodbRecord, MongodbSetRecord } from '../../model/manifest.ts';
 import type { PlanRestored, RestoreTarget } from '../../model/plan.ts';
 import type { MongodbEngine, Site } from '../../model/site.ts';
+import { membersOfSet, shardsAt } from '../../model/shards.ts';
 import { PlanError, toPlanService } from '../plan.ts';
 import { artifactOf, type Manifest, type Part } from './part.ts';
-
-type MongodbRecord = Extract<DatabaseRecord, { engine: 'mongodb' }>;
 
 /** Every member gets the copy that was taken of itself, or else the one of its set: the same documents, and the same set. */
 export function mongodbPart(
   site: Site,
   engine: MongodbEngine,
-  record: Extract<DatabaseRecord, { engine: 'mongodb' }>,
+  record: MongodbRecord,
   request: RestoreRequest,
 ): Part {
   const { database, sets } = record;
@@ -21,15 +20,16 @@ export function mongodbPart(
   if (request.member !== undefined)
     return memberPart(site, engine, record, { ...request, member: request.member });
   assertSameKind(engine, record);
-  const named = Object.keys(engine.members);
-  const newSet = newSetOf(record, named, request);
-  if (newSet === null) assertSameMembers(database, named, sets);
+  const others = otherMembers(engine, record);
+  if (others === null) assertSameMembers(engine, record);
   const targets = Object.entries(engine.members).map(([member, { host, data }]): RestoreTarget => {
-    const own = sets.find((set) => set.member === member) ?? setOf(sets, member) ?? first;
+    const [set, members] = [...(others ?? [])].find(([, names]) => names.includes(member)) ?? [];
+    const copies = set === undefined ? sets : sets.filter((one) => one.set === set);
+    const own = copies.find((one) => one.member === member) ?? setOf(copies, member) ?? copies[0] ?? first;
     const artifact = artifactOf(request, ({ name }) => name === own.artifact, database);
     return {
       ...{ database, member, host, ...artifact, replaces: [data] },
-      ...(newSet !== null && { newSet }),
+      ...(members !== undefined && { newSet: newSetId(request, database, members) }),
     };
   });
   const members = Object.entries(engine.members).map(([name, { host, service }]) => ({
@@ -40,26 +40,45 @@ export function mongodbPart(
     return { targets, restored: { database, members, fingerprint: first.fingerprint } };
   return {
     targets,
-    restored: { database, members, fingerprint: null, cluster: clusterOf(site, engine, record) },
+    restored: { database, members, fingerprint: null, cluster: clusterOf(site, engine, record, others) },
   };
 }
 
+/** The members of each replica set, by its name. */
+type MembersOf = ReadonlyMap<string, readonly string[]>;
+
 /**
- * Of a replica set whose members the site file names otherwise: it becomes one of these, with an identity of its own. null:
- * it stays what it was, or cannot be another one. The same when it is planned again: a run that adopts what an earlier one
- * has unpacked must go on with it.
+ * Where the site file names other members than the set was taken of: those of each replica set, which becomes one of these,
+ * with an identity of its own; of a cluster all of them do. null: it stays what it was, or cannot be another one.
  */
-function newSetOf(
-  { database, topology, sets }: MongodbRecord,
-  named: readonly string[],
-  { manifest }: RestoreRequest,
-): string | null {
-  const before = [...new Set(sets.flatMap(namesIn))];
-  if (topology !== 'replica-set' || sameNames(dataNames(sets), named)) return null;
+function otherMembers(engine: MongodbEngine, { database, topology, sets }: MongodbRecord): MembersOf | null {
+  const [first] = sets;
+  const named = Object.keys(engine.members);
+  if (topology === 'standalone' || first === undefined) return null;
+  const before = new Map(oneOfEach(sets).map((record) => [record.set, dataNames([record])]));
+  const now = topology === 'sharded' ? bySet(engine) : new Map([[first.set, named]]);
+  if (now.size === 0 || [...before, ...now].every(([set]) => sameNames(before.get(set), now.get(set))))
+    return null;
   // An arbiter goes on voting for the members that it knows; apart from all of them it does no harm.
-  if (before.length > dataNames(sets).length && before.some((name) => named.includes(name))) return null;
+  const arbiters = sets.flatMap(namesIn).length > sets.flatMap((record) => dataNames([record])).length;
+  if (arbiters && sets.flatMap(namesIn).some((name) => named.includes(name))) return null;
+  if (!sameNames([...before.keys()], [...now.keys()]))
+    throw new PlanError(
+      `${database} has the replica sets ${[...before.keys()].join(', ')} in the set, and ${[...now.keys()].join(', ')} in the site file: members may be others, shards may not`,
+    );
+  return now;
+}
+
+/** Empty where the site file does not say it. */
+function bySet({ members }: MongodbEngine): MembersOf {
+  const sets = Object.values(members).flatMap(({ replicaSet }) => replicaSet ?? []);
+  return new Map(sets.map((set) => [set, membersOfSet(members, set)]));
+}
+
+/** The same when it is planned again: a run that adopts what an earlier one has unpacked must go on with it. */
+function newSetId({ manifest }: RestoreRequest, database: string, members: readonly string[]): string {
   return createHash('sha256')
-    .update([manifest.set.id, database, ...named].join('\n'))
+    .update([manifest.set.id, database, ...members].join('\n'))
     .digest('hex')
     .slice(0, 24);
 }
@@ -133,16 +152,19 @@ function assertSameKind({ mongos, routers }: MongodbEngine, { database, topology
 /** The site file has been checked to name mongos and its routers. */
 function clusterOf(
   site: Site,
-  { mongos, routers = [] }: MongodbEngine,
+  { mongos, routers = [], members }: MongodbEngine,
   { database, sets, shards, balancer }: MongodbRecord,
+  others: MembersOf | null,
 ): NonNullable<PlanRestored['cluster']> {
-  assertWhole(database, sets, shards ?? []);
+  const before = shards ?? [];
+  assertWhole(database, sets, before);
   return {
-    ...{ mongosHost: mongos?.host ?? '', shards: shards ?? [], balancer },
+    ...{ mongosHost: mongos?.host ?? '', balancer },
+    shards: others === null ? before : shardsAt(members, before),
     routers: routers.map((service) => toPlanService(site, service)),
     sets: oneOfEach(sets).map((record) => ({
       ...{ set: record.set, role: record.role === 'config' ? 'config' : 'shard' },
-      ...{ members: namesIn(record), fingerprint: record.fingerprint },
+      ...{ members: others?.get(record.set) ?? namesIn(record), fingerprint: record.fingerprint },
     })),
   };
 }
@@ -175,11 +197,8 @@ function assertWhole(
 }
 
 /** A member knows its set from its own data: with other members it would look for those of the set that was copied. */
-function assertSameMembers(
-  database: string,
-  named: readonly string[],
-  sets: readonly MongodbSetRecord[],
-): void {
+function assertSameMembers(engine: MongodbEngine, { database, topology, sets }: MongodbRecord): void {
+  const named = Object.keys(engine.members);
   if (sets.some((record) => membersIn(record).some((one) => one['arbiterOnly'] === true)))
     throw new PlanError(
       `${database} had an arbiter, which the site file does not name and a restore cannot stop: restore it by hand, docs/restore-by-hand.md`,
@@ -189,7 +208,7 @@ function assertSameMembers(
   if (isAlone ? named.length === 1 : sameNames(before, named)) return;
   const were = oneOfEach(sets).map(toWords);
   throw new PlanError(
-    `${database} was ${were.join('; ')}; and the site file names ${named.join(', ')}: ${isAlone ? 'a standalone server has no others' : 'the data can be restored to the same members only'}`,
+    `${database} was ${were.join('; ')}; and the site file names ${named.join(', ')}: ${isAlone ? 'a standalone server has no others' : topology === 'sharded' ? 'to restore it to others, say of each which replica set it is of: replica-set: shard1' : 'the data can be restored to the same members only'}`,
   );
 }
 
@@ -210,7 +229,7 @@ function membersIn({ replicaSetConfig }: MongodbSetRecord): readonly Readonly<Re
   return (replicaSetConfig?.['members'] ?? []) as readonly Record<string, unknown>[];
 }
 
-function sameNames(one: readonly string[], other: readonly string[]): boolean {
+function sameNames(one: readonly string[] = [], other: readonly string[] = []): boolean {
   return [...one].sort().join('\n') === [...other].sort().join('\n');
 }
 
@@ -224,9 +243,10 @@ export function newSetWarnings(
     );
     if (record.engine !== 'mongodb' || now.length === 0) return [];
     const left = dataNames(record.sets).filter((name) => !now.includes(name));
+    const kind = record.topology === 'sharded' ? 'sharded cluster' : 'replica set';
     return [
-      `${record.database} becomes a replica set of ${now.join(', ')}, as the site file names them, all alike: priorities, votes, tags and delays of its configuration are not taken over; users are`,
-      `${left.join(', ')} of the set ${left.length === 1 ? 'is' : 'are'} not in the site file and not stopped: it is another replica set of the same name from then on, so let nobody know both`,
+      `${record.database} becomes a ${kind} of ${now.join(', ')}, as the site file names them, all alike: priorities, votes, tags and delays of ${kind === 'replica set' ? 'its configuration' : 'its configurations'} are not taken over; users are`,
+      `${left.join(', ')} of the set ${left.length === 1 ? 'is' : 'are'} not in the site file and not stopped: it is another ${kind} of the same name from then on, so let nobody know both`,
     ].slice(0, left.length === 0 ? 1 : 2);
   });
 }

@@ -13,6 +13,7 @@ export function memberRules(site: Site): readonly Finding[] {
     const routers = engine.routers ?? [];
     return [
       ...routersOf(site, database, engine, own),
+      ...replicaSetsOf(database, engine),
       ...Object.entries(engine.members).flatMap(([member, { host, service, copies }]) => {
         const at: Path = ['databases', database, 'mongodb', 'members', member];
         const path = [...at, 'service'];
@@ -64,6 +65,25 @@ function routersOf(
           },
         ]),
   ];
+}
+
+function replicaSetsOf(database: string, { mongos, members }: MongodbEngine): readonly Finding[] {
+  const all = Object.entries(members);
+  const named = all.filter(([, { replicaSet }]) => replicaSet !== undefined);
+  const at = (member: string): Path => ['databases', database, 'mongodb', 'members', member];
+  if (mongos === undefined)
+    return named.map(([member]) => ({
+      path: [...at(member), 'replica-set'],
+      message: `only a sharded cluster has several replica sets, and ${database} names no mongos`,
+    }));
+  if (named.length === 0) return [];
+  return all
+    .filter(([, { replicaSet }]) => replicaSet === undefined)
+    .map(([member]) => ({
+      path: at(member),
+      message: 'it names no replica-set, and other members do',
+      hint: 'name that of every member, the config servers too, or of none',
+    }));
 }
 
 function elsewhere(site: Site, host: string, service: string, path: Path): readonly Finding[] {

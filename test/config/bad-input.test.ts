@@ -588,6 +588,21 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       /only a sharded cluster has routers/,
     ],
     [
+      'the replica set of a member of what is no cluster',
+      [
+        ['      mongos: { host: one, uri: { file: /etc/secret } }\n', ''],
+        ['data: /data/db, ', 'data: /data/db, replica-set: rs, '],
+      ],
+      'databases.db.mongodb.members["one:27017"].replica-set',
+      /only a sharded cluster has several replica sets/,
+    ],
+    [
+      'the replica set of some members only',
+      [['data: /data/db, ', 'data: /data/db, replica-set: rs, ']],
+      'databases.db.mongodb.members["two:27017"]',
+      /names no replica-set, and other members do/,
+    ],
+    [
       'a keeper without a directory',
       [
         ['directory: /backup', 'directory: { one: /backup }'],

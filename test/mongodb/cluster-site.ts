@@ -26,11 +26,18 @@ export async function holdAlive(cleanup: Cleanup): Promise<string> {
   return alive;
 }
 
-/** @param alive see {@link holdAlive}. */
+/**
+ * @param alive see {@link holdAlive}.
+ * @param replicaSets whether it says of each member which set it is of.
+ */
 export async function writeClusterSite(
   cleanup: Cleanup,
   cluster: ShardedCluster,
-  { database, alive }: { readonly database: string; readonly alive: string },
+  {
+    database,
+    alive,
+    replicaSets = false,
+  }: { readonly database: string; readonly alive: string; readonly replicaSets?: boolean },
 ): Promise<ClusterSite> {
   const folder = await cleanup.folder();
   const at = (name: string) => join(folder, name);
@@ -40,7 +47,8 @@ export async function writeClusterSite(
   const app = defineUnit(at('app'), ['sleep', 'infinity'], alive);
   await startUnit(app);
   const file = join(at('sites'), 'cluster.yaml');
-  writeFileSync(file, siteFile(cluster, database, at), { mode: 0o644 });
+  const text = siteFile(cluster, database, at);
+  writeFileSync(file, replicaSets ? text : text.replace(/, replica-set: \w+/g, ''), { mode: 0o644 });
   return {
     ...{ file, sites: at('sites'), state: at('state'), store: at('store'), tree: at('tree'), app },
     hosts: [host],
@@ -49,8 +57,8 @@ export async function writeClusterSite(
 
 function siteFile(cluster: ShardedCluster, database: string, at: (name: string) => string): string {
   const upBy = new Date(Date.now() + 10 * 3_600_000).toISOString().slice(11, 16);
-  const member = ({ name, port, dataDir }: Member) =>
-    `        "${name}": { host: ${host}, service: mongod-${port}, data: ${dataDir}, uri: { file: ${at(`${port}.uri`)} } }`;
+  const member = ({ name, set, port, dataDir }: Member) =>
+    `        "${name}": { host: ${host}, service: mongod-${port}, data: ${dataDir}, uri: { file: ${at(`${port}.uri`)} }, replica-set: ${set} }`;
   return `site: cluster
 timezone: UTC
 hosts: [${host}]

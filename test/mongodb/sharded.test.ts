@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { BSON, Long, type Db, type Document, type MongoClient } from 'mongodb';
 import { createMongodbActivities } from '../../activities/mongodb/activities.ts';
@@ -12,12 +12,15 @@ import { fingerprintOf } from '../../activities/mongodb/fingerprint.ts';
 import { openCopy } from '../../activities/mongodb/open-copy.ts';
 import { waitUntilMemberReady } from '../../activities/mongodb/readiness.ts';
 import { createUnitServers } from '../../demo/cluster.ts';
-import { isRunning } from '../../demo/services/supervised.ts';
+import { deploy } from '../../demo/local/mongodb/deployment.ts';
+import { describeCluster } from '../../demo/local/mongodb/sharded-cluster.ts';
+import { defineUnit, isRunning, startUnit } from '../../demo/services/supervised.ts';
 import type { Report } from '../../model/progress.ts';
 import type { Site } from '../../model/site.ts';
 import { coldbackupAt, startAll, type Coldbackup } from '../cli/coldbackup.ts';
 import type { Member, Running, ShardedCluster } from '../support/mongodb.ts';
 import { freePort } from '../support/ports.ts';
+import { commandOf } from '../support/programs.ts';
 import { createCleanup, waitFor } from '../support/processes.ts';
 import { holdAlive, writeClusterSite, type ClusterSite } from './cluster-site.ts';
 import {
@@ -467,6 +470,51 @@ describe('coldbackup restore of the whole set', () => {
     });
   });
 
+  test('of a cluster whose machines are gone makes one of other members, with all that the shards had', async () => {
+    await cluster.stop();
+    const other = await startSpares();
+    const there = await writeClusterSite(cleanup, other, { database, alive, replicaSets: true });
+    // The sets of the site that was lost lie in its store.
+    writeFileSync(there.file, readFileSync(there.file, 'utf8').replaceAll(there.store, here.store));
+    const { server } = await startAll(cleanup, there);
+    const wanted = [
+      'restore',
+      'cluster',
+      set,
+      '--database',
+      database,
+      '--yes',
+      '--why',
+      'lost',
+      '--wait',
+      '--json',
+    ];
+    const { code, stdout, stderr } = await coldbackupAt(server.address, undefined, 280_000)(...wanted);
+    expect([code, stderr]).toEqual([0, expect.any(String)]);
+    const report = JSON.parse(stdout) as Report;
+    expect([report.outcome, report.reason]).toEqual(['complete', null]);
+    expect(report.restore?.compared.map(({ text }) => text)).toEqual([
+      'mongos: routes to shard1, shard2, as in the set',
+      ...['shard1', 'shard2', 'config'].map((name) =>
+        expect.stringMatching(`^${name}: (fingerprint passed|not compared)`),
+      ),
+    ]);
+    cluster = other;
+    expect(await held()).toEqual(before);
+    expect(await rawSettings()).toEqual(settingsBefore);
+    await as(cluster.uri, async (admin, client) => {
+      const shards = await client.db('config').collection('shards').find().sort({ _id: 1 }).toArray();
+      expect(shards.map(({ host: at }) => at as string)).toEqual(
+        other.shards.map(({ name, members }) => `${name}/${members.map((one) => one.name).join(',')}`),
+      );
+      await client
+        .db('vitam')
+        .collection('docs')
+        .insertOne({ _id: 3_000 as never }, { writeConcern: { w: 'majority' } });
+      await moveChunk(admin, client);
+    });
+  }, 300_000);
+
   interface Held {
     readonly documents: Readonly<Record<string, readonly unknown[]>>;
     readonly chunks: readonly string[];
@@ -511,6 +559,24 @@ async function moveChunk(admin: Db, client: MongoClient): Promise<void> {
   const bounds = [chunk?.['min'], chunk?.['max']];
   const to = chunk?.['shard'] === 'shard1' ? 'shard2' : 'shard1';
   await admin.command({ moveChunk: 'vitam.docs', bounds, to, _waitForDelete: true });
+}
+
+/** Servers on empty folders, and a router that finds no cluster. */
+async function startSpares(): Promise<ShardedCluster & Running> {
+  const size = { shards: 2, membersPerShard: 1, configMembers: 1 };
+  const spares = await deploy({ auth: true, servers: createUnitServers(alive) }, async (deployment) => {
+    const described = await describeCluster(deployment, {
+      ...size,
+      mongod: mongod7,
+      mongos: commandOf('mongos'),
+    });
+    await Promise.all(described.members.map((member) => deployment.servers.start(member)));
+    const { command, pidFile } = described.mongos;
+    await startUnit(defineUnit(dirname(pidFile), command, alive));
+    return described;
+  });
+  cleanup.add(() => spares.stop());
+  return spares;
 }
 
 function ask(of: Site = site) {

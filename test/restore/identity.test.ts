@@ -1,14 +1,14 @@
 import { cpSync, lstatSync, mkdirSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Long, ObjectId, type Collection } from 'mongodb';
+import { Long, ObjectId, type Collection, type MongoClient } from 'mongodb';
 import { maintainScratch } from '../../activities/mongodb/open-copy.ts';
 import { settleIdentity } from '../../activities/restore/identity.ts';
 import type { RestorePlace } from '../../activities/restore/place.ts';
 import { makeStaging } from '../../activities/restore/staging.ts';
 import { runCommand } from '../../activities/system/command.ts';
-import type { MongodbSetRecord } from '../../model/manifest.ts';
-import type { Argv, Site } from '../../model/site.ts';
+import type { MongodbRecord, MongodbSetRecord } from '../../model/manifest.ts';
+import type { Argv, MongodbEngine, MongodbMember, Site } from '../../model/site.ts';
 import { isRoot } from '../archive/support.ts';
 import { database, nativeMongod, siteOf, startTestSet } from '../mongodb/fixture.ts';
 import { createCleanup } from '../support/processes.ts';
@@ -85,10 +85,10 @@ if (!isRoot) console.warn('a copy is not opened as the owner of its files: only 
 
   test('of a set of other members holds their first configuration, with an identity of its own', async () => {
     const newSet = '0123456789abcdef01234567';
-    await settle(record, newSet);
+    await settle(record, { newSet });
     await withConfig(async (configs) => {
       const config = await configs.findOne();
-      const members = Object.keys((site.databases[database]?.engine as { members: object }).members);
+      const members = Object.keys(engineNow().members);
       expect(config).toEqual({
         ...{ _id: record.set, version: 1, term: 1, protocolVersion: expect.anything() },
         writeConcernMajorityJournalDefault: true,
@@ -98,23 +98,91 @@ if (!isRoot) console.warn('a copy is not opened as the owner of its files: only 
     });
   });
 
-  async function settle(of: MongodbSetRecord, newSet?: string): Promise<void> {
+  test('of a cluster of other members names them where it says who its shards and its config servers are', async () => {
+    const [name = ''] = Object.keys(engineNow().members);
+    const now = `${record.set}/${name}`;
+    const shards = [{ _id: 'one', host: `${record.set}/gone:1` }];
+    const config: MongodbSetRecord = { ...record, role: 'config' };
+    const identity = { _id: 'shardIdentity' as never, shardName: 'one' };
+    const shard: MongodbSetRecord = {
+      ...{ ...record, role: 'shard' },
+      shardIdentity: { ...identity, configsvrConnectionString: `${record.set}/gone:2` },
+    };
+    await withServer(async (client) => {
+      await client
+        .db('config')
+        .collection('shards')
+        .insertOne({ _id: 'one' as never, host: 'rs0/gone:1', state: 1 });
+      await client
+        .db('admin')
+        .collection('system.version')
+        .insertOne({ ...identity, configsvrConnectionString: 'rs0/gone:2' });
+    });
+    const of = (cluster: typeof shards) => ({ newSet: 'f'.repeat(24), cluster, sets: [config, shard] });
+    await expect(settle(config, of([{ _id: 'one', host: 'rs0/elsewhere:1' }]))).rejects.toThrow(
+      'shard one is rs0/gone:1, and was rs0/elsewhere:1',
+    );
+    await settle(config, of(shards));
+    await settle(shard, of(shards));
+    await expect(settle(shard, of(shards))).rejects.toThrow(`${now}, not rs0/gone:2`);
+    await withServer(async (client) => {
+      expect(await client.db('config').collection('shards').find().toArray()).toEqual([
+        { _id: 'one', host: now, state: 1 },
+      ]);
+      expect(await client.db('admin').collection('system.version').findOne({ _id: identity._id })).toEqual({
+        ...identity,
+        configsvrConnectionString: now,
+      });
+    });
+  });
+
+  async function settle(
+    of: MongodbSetRecord,
+    more?: {
+      readonly newSet: string;
+      readonly cluster?: MongodbRecord['shards'];
+      readonly sets?: readonly MongodbSetRecord[];
+    },
+  ): Promise<void> {
     await runCommand(['rm', '-rf', join(place.staging, 'mongod')]);
     const signal = new AbortController().signal;
+    const { newSet, cluster: shards = null, sets = [of] } = more ?? {};
+    const topology = shards === null ? 'replica-set' : 'sharded';
+    const all: MongodbRecord = { engine: 'mongodb', database, topology, shards, balancer: null, sets };
     await settleIdentity(
-      site,
+      siteWith(shards === null ? undefined : of.set),
       'here',
-      { database, record: of, place, root, ...(newSet !== undefined && { newSet }) },
+      { database: all, record: of, place, root, ...(newSet !== undefined && { newSet }) },
       { signal, onProcess: () => undefined },
     );
   }
 
-  /** As this user, to whom what it writes belongs. */
+  function engineNow(): MongodbEngine {
+    const engine = site.databases[database]?.engine;
+    if (engine?.kind !== 'mongodb') throw new Error('no MongoDB');
+    return engine;
+  }
+
+  function siteWith(replicaSet: string | undefined): Site {
+    const engine = engineNow();
+    const members = Object.entries(engine.members).map(([name, member]): [string, MongodbMember] => [
+      name,
+      { ...member, ...(replicaSet !== undefined && { replicaSet }) },
+    ]);
+    return {
+      ...site,
+      databases: { [database]: { usedBy: [], engine: { ...engine, members: Object.fromEntries(members) } } },
+    };
+  }
+
   async function withConfig(work: (configs: Collection) => Promise<void>): Promise<void> {
+    await withServer((client) => work(client.db('local').collection('system.replset')));
+  }
+
+  /** As this user, to whom what it writes belongs. */
+  async function withServer(work: (client: MongoClient) => Promise<void>): Promise<void> {
     const socket = join(place.staging, 's.sock');
-    await maintainScratch({ scratchDir: data, command: nativeMongod, listen: { socket } }, (client) =>
-      work(client.db('local').collection('system.replset')),
-    );
+    await maintainScratch({ scratchDir: data, command: nativeMongod, listen: { socket } }, work);
     await runCommand(['chown', '-R', `${owner}:${owner}`, data]);
   }
 });

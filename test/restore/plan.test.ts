@@ -182,7 +182,44 @@ describe('the plan of a restore of a sharded cluster', () => {
     });
   });
 
+  test('of other members makes one of those of the site file, each set by itself, with shards that are there', () => {
+    const elsewhere = sets.map((one) => ({
+      ...one,
+      replicaSetConfig: { _id: one.set, members: [{ host: `old-${one.set}:1` }, { host: 'more:1' }] },
+    }));
+    const before = shards.map(({ _id }) => ({ _id, host: `${_id}/old-${_id}:1,more:1`, state: 1 }));
+    const plan = resolveRestore(loaded(apart()), of({ sets: elsewhere, shards: before }));
+    const [unpack, , replace] = plan.steps;
+    const targets = unpack?.kind === 'unpack' ? unpack.targets : [];
+    expect(targets.map(({ member, artifact }) => [member, artifact])).toEqual([
+      ['three:27019', 'orders/config.tar.zst'],
+      ['one:27017', 'orders/shard1.tar.zst'],
+      ['two:27017', 'orders/shard2.tar.zst'],
+    ]);
+    expect(new Set(targets.map(({ newSet }) => newSet)).size).toBe(3);
+    expect(replace).toMatchObject({
+      databases: [
+        {
+          cluster: {
+            shards: shards.map((one) => ({ ...one, state: 1 })),
+            sets: [{ members: ['one:27017'] }, { members: ['two:27017'] }, { members: ['three:27019'] }],
+          },
+        },
+      ],
+    });
+    expect(plan.warnings).toContainEqual(
+      expect.stringContaining('orders becomes a sharded cluster of three:27019, one:27017, two:27017'),
+    );
+    expect(JSON.stringify(resolveRestore(loaded(apart()), of()))).not.toContain('newSet');
+  });
+
   test.each<[string, () => RestoreRequest, string, string]>([
+    [
+      'of other members that are of another shard than any that it had',
+      () => of(),
+      'shard1, shard2, config in the set, and config, shard1, shard3 in the site file',
+      apart().replace('shard2', 'shard3'),
+    ],
     [
       'where nobody says which services its routers are',
       () => of(),
@@ -204,12 +241,19 @@ describe('the plan of a restore of a sharded cluster', () => {
     [
       'whose shards had other members',
       () => of({ sets: sets.map((one) => (one.set === 'shard2' ? shard('shard2', 'elsewhere:1') : one)) }),
-      'shard2, a shard of elsewhere:1',
+      'shard2, a shard of elsewhere:1; config, a config of three:27019; and the site file names three:27019, one:27017, two:27017: to restore it to others, say of each',
       cluster,
     ],
   ])('refuses one %s', (_, wanted, words, text) => {
     expect(() => resolveRestore(loaded(text), wanted())).toThrow(words);
   });
+
+  /** The site file says which set each member is of. */
+  function apart(): string {
+    const set = (text: string, member: string, name: string) =>
+      text.replace(new RegExp(`("${member}": .*) \\}$`, 'm'), `$1, replica-set: ${name} }`);
+    return set(set(set(cluster, 'three:27019', 'config'), 'one:27017', 'shard1'), 'two:27017', 'shard2');
+  }
 
   function of(change: { sets?: readonly MongodbSetRecord[]; shards?: typeof shards } = {}): RestoreRequest {
     const wanted = request(change.sets ?? sets, 'sharded');

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import type { MongodbEngine } from '../../../model/site.ts';
+import type { MongodbEngine, MongodbMember } from '../../../model/site.ts';
 import { defined, distinct, expected, named, oneOf, refuseTwins, strict, text } from '../expect.ts';
 import { reference } from '../reference.ts';
 import type { Known } from '../reference.ts';
@@ -21,7 +21,15 @@ export function mongodbSchema(known: Known) {
         'With copy-by: the folder that copies of its data are made in. Default: the one that data is in.',
       ),
     uri: secretRef.describe('Connection string to this member alone, with a login: a secret, by reference.'),
-  });
+    'replica-set': text(/^[^\s/,]+$/, 'the name of a replica set')
+      .exactOptional()
+      .describe(
+        'Of a sharded cluster: the replica set that it belongs to, for all members or for none. Needed to restore a set to other members than it was taken of. Default: asked of the cluster.',
+      ),
+  }).transform(({ 'replica-set': replicaSet, ...raw }): MongodbMember => ({
+    ...defined(raw),
+    ...(replicaSet !== undefined && { replicaSet }),
+  }));
   return strict({
     mongos: strict({
       host: reference('host', known).describe('The host whose agent talks to mongos and holds the balancer.'),

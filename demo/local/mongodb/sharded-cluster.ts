@@ -43,7 +43,8 @@ export function startShardedCluster(options: ShardedClusterOptions): Promise<Sha
   });
 }
 
-async function describeCluster(
+/** Gives each server its port and its folder; nothing runs yet. */
+export async function describeCluster(
   deployment: Deployment,
   { mongod, mongos, shards: count = 2, membersPerShard = 3, configMembers = 3 }: ShardedClusterOptions,
 ): Promise<ShardedCluster> {
