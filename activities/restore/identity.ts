@@ -81,7 +81,7 @@ export async function settleIdentity(
   );
 }
 
-type Configs = Document & { _id: string };
+type WithName = Document & { _id: string };
 
 async function assertReaches(client: MongoClient, { artifact, marker }: MongodbSetRecord): Promise<void> {
   const end = await endOf(client);
@@ -113,7 +113,7 @@ async function endOf(client: MongoClient): Promise<Optime | null> {
 }
 
 async function configOf(client: MongoClient, { set, artifact }: MongodbSetRecord) {
-  const configs = client.db('local').collection<Configs>('system.replset');
+  const configs = client.db('local').collection<WithName>('system.replset');
   const config = await configs.findOne({ _id: set });
   if (config === null) throw refuse('SetDamaged', `${artifact} holds no configuration of replica set ${set}`);
   return { configs, config };
@@ -131,7 +131,7 @@ async function moveShards(
   before: readonly Readonly<Record<string, unknown>>[],
   members: MongodbEngine['members'],
 ): Promise<void> {
-  const shards = client.db('config').collection<Configs>('shards');
+  const shards = client.db('config').collection<WithName>('shards');
   const found = await shards.find().toArray();
   const [problem] = differentShards(before, found.map(toPlain));
   if (problem !== undefined)
@@ -147,7 +147,7 @@ async function moveConfigServers(
   sets: readonly MongodbSetRecord[],
   members: MongodbEngine['members'],
 ): Promise<void> {
-  const versions = client.db('admin').collection<Configs>('system.version');
+  const versions = client.db('admin').collection<WithName>('system.version');
   const _id = 'shardIdentity';
   const found = await versions.findOne({ _id });
   const [before, now] = [shardIdentity, found].map((one) => String(one?.['configsvrConnectionString']));
