@@ -27,6 +27,12 @@ export interface Drill {
   readonly scratch: string;
   /** How mongod is run, of the version that wrote the sets. */
   readonly mongod?: Argv;
+  /** Of a scratch server; the kernel gives it no more. */
+  readonly memoryBytes: number;
+  /** What a drill may write; absent: twice what it needs by the manifest. */
+  readonly diskBytes?: number;
+  /** What stays free below `scratch`; absent: a twentieth of the file system, at most 10 GB. */
+  readonly leaveFreeBytes?: number;
   readonly checks: readonly DrillCheck[];
 }
 

@@ -1,5 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { bytesText, type ListedFile } from './file-list.ts';
+import { ArchiveError } from './survey.ts';
 
 export interface DiskComparison {
   /** Files that are whole on the disk, by what the list says of them. Resolves when more is welcome. */
@@ -47,7 +48,9 @@ export function compareOnDisk({ target, artifact, signal, problem }: DiskCompari
       problem(`${artifact}: ${bytesText(path)} ${what} where it was restored`);
     wake();
   });
-  worker.on('error', fail);
+  worker.on('error', (error) =>
+    fail(new ArchiveError(`Files of ${artifact} cannot be read where they were restored: ${String(error)}`)),
+  );
   worker.on('exit', () => fail(new Error(`The thread that reads the files of ${artifact} again has ended.`)));
 
   return {
@@ -107,7 +110,10 @@ function hashingThread(): void {
       }
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      return code === 'ENOENT' ? 'is missing' : `cannot be read (${message})`;
+      if (code === 'ENOENT') return 'is missing';
+      if (code === 'ELOOP' || code === 'EISDIR' || code === 'ENXIO') return `cannot be read (${message})`;
+      // The disk, or the rights, of this host: nothing is said about the archive.
+      throw error;
     }
   }
 

@@ -10,7 +10,7 @@ import { createJudge, type LinkRule } from './judge.ts';
 import { createComparison } from './list-comparison.ts';
 import { inputOf } from './process-input.ts';
 import { listLines, mustBeReadable, readContent } from './stored-content.ts';
-import { ArchiveError } from './survey.ts';
+import { ArchiveError, killedAbove } from './survey.ts';
 import { createTarReader, TarError } from './tar-reader.ts';
 
 export interface Unpacking {
@@ -178,6 +178,13 @@ export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): 
     }
     const read = await zstd.done;
     if (input.isOpen()) {
+      if (read.exitCode > killedAbove)
+        throw new ArchiveError(
+          `${name} could not be decompressed: zstd was ended with exit code ${read.exitCode}`,
+          {
+            mayPass: true,
+          },
+        );
       if (read.exitCode !== 0)
         throw new RefusedArchive(
           `${name}: cannot be decompressed: zstd ended with exit code ${read.exitCode}: ${read.stderr.trim()}`,
@@ -187,8 +194,11 @@ export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): 
     }
     input.end();
     const { exitCode, stderr } = await tar.done;
-    // Where a member is there twice, tar and the list say so.
-    if (exitCode !== 0 && problems.all().length === 0)
+    // Where a member is there twice, tar and the list say so. On a full disk files differ, and the archive is not to blame.
+    if (
+      exitCode !== 0 &&
+      (problems.all().length === 0 || exitCode > killedAbove || targetIsAtFault.test(stderr))
+    )
       throw new ArchiveError(
         `${name} could not be unpacked into ${target}: ${JSON.stringify(tarArgv(target))} ended with exit code ` +
           `${exitCode}: ${stderr.trim().slice(-2_000)}`,
@@ -209,6 +219,10 @@ export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): 
     }
   }
 }
+
+/** In the C locale. */
+const targetIsAtFault =
+  /No space left on device|Disk quota exceeded|Read-only file system|Input\/output error|Permission denied/;
 
 class RefusedArchive extends Error {
   override readonly name = 'RefusedArchive';

@@ -1,10 +1,11 @@
-import { MongoClient, type Document } from 'mongodb';
+import { MongoClient, MongoServerError, type Document } from 'mongodb';
 import type { CheckAnswer } from '../../model/activities.ts';
 import type { MongodbSetRecord } from '../../model/manifest.ts';
 import type { DrillCheck } from '../../model/site.ts';
 import { compareFingerprints } from '../mongodb/compare-fingerprints.ts';
 import { fingerprintOf, userCollections } from '../mongodb/fingerprint.ts';
 import { fromPlain } from '../mongodb/plain.ts';
+import { refusedDrill } from './isolated.ts';
 
 export interface Compared {
   readonly problems: readonly string[];
@@ -63,12 +64,21 @@ async function answerOf(client: MongoClient, check: DrillCheck): Promise<CheckAn
   const { db, collection, expect, filter: asked = {} } = check;
   const filter: Document = fromPlain(asked);
   const documents = client.db(db).collection(collection);
-  const found = await documents.countDocuments(filter);
-  const equal =
-    expect.kind === 'field'
-      ? await documents.countDocuments({ $and: [filter, { [expect.field]: expect.is }] })
-      : 0;
-  return { what: wordsOf(check), expect, found, equal };
+  const what = wordsOf(check);
+  try {
+    const found = await documents.countDocuments(filter);
+    const equal =
+      expect.kind === 'field'
+        ? await documents.countDocuments({ $and: [filter, { [expect.field]: expect.is }] })
+        : 0;
+    return { what, expect, found, equal };
+  } catch (error) {
+    // All that it would read was read before: what the server refuses is the question.
+    if (!(error instanceof MongoServerError)) throw error;
+    throw refusedDrill(
+      `The check ${what} cannot be asked, which says nothing about the set: ${error.message}. Correct drill.checks.`,
+    );
+  }
 }
 
 function wordsOf({ database, db, collection, filter, expect }: DrillCheck): string {

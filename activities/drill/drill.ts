@@ -7,7 +7,7 @@ import {
   type Manifest,
   type MongodbSetRecord,
 } from '../../model/manifest.ts';
-import type { HostName, Site } from '../../model/site.ts';
+import type { Drill, HostName, Site } from '../../model/site.ts';
 import { unpackArtifact } from '../archive/unpack.ts';
 import type { Journal } from '../ledger/journal.ts';
 import { longestSocketBytes, openScratch } from '../mongodb/open-copy.ts';
@@ -15,8 +15,11 @@ import { openStore } from '../stores/activities.ts';
 import { readProofs, recordProof } from '../stores/proofs.ts';
 import { artifactsHere, showSet } from '../stores/sets.ts';
 import type { Store } from '../stores/store.ts';
+import { blameOfHost } from './blame.ts';
 import { compareMongodb } from './compare-mongodb.ts';
-import { isolated, isSameRelease, refusedDrill, serverVersion } from './isolated.ts';
+import { isolated, isRefusedDrill, isSameRelease, refusedDrill, serverVersion } from './isolated.ts';
+import { boundedMemory, cacheBytesWithin, endOfLog, watchMemory } from './memory.ts';
+import { asNoRoom, checkRoom, watchRoom } from './room.ts';
 import { clearScratch, makeScratch, scratchOf } from './scratch.ts';
 
 export interface DrillDeps {
@@ -70,12 +73,12 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
     deps.warn('the scratch folder of drills could not be cleared', { host, scratch, error: String(error) });
   }
 
-  async function begin(manifest: Manifest): Promise<{ manifest: Manifest; folder: string }> {
+  async function begin(manifest: Manifest): Promise<Pick<Drilling, 'place' | 'manifest' | 'folder'>> {
     if (scratch === null || site.drill === undefined)
       throw refusedDrill(`The site file of ${host} names no place for drills: add drill: { scratch: PATH }.`);
     if (site.drill.host !== undefined && site.drill.host !== host)
       throw refusedDrill(`Drills of ${site.site} are on ${site.drill.host}, not on ${host}.`);
-    return { manifest, folder: scratch };
+    return { place: site.drill, manifest, folder: scratch };
   }
 
   /** A night has the host to itself: no drill begins while a run holds it, and one that runs is given up. */
@@ -103,12 +106,14 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
   }
 
   async function drillAll(drill: Drilling): Promise<Drilled> {
-    const { manifest, store, signal } = drill;
+    const { place, manifest, store, signal } = drill;
     const here = artifactsHere(store, manifest);
+    await checkRoom(place, host, here);
     const servers = here.flatMap(
       ({ database, name }) => memberRecord(manifest, { database, artifact: name }) ?? [],
     );
-    const server = servers.length === 0 ? null : await serverVersion(site.drill?.mongod, host, signal);
+    const bounded = place.mongod && boundedMemory(place.mongod, place.memoryBytes);
+    const server = servers.length === 0 ? null : await serverVersion(bounded, host, signal);
     const other = servers.find(({ version }) => server !== null && !isSameRelease(version, server));
     if (other !== undefined)
       throw refusedDrill(
@@ -125,11 +130,14 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
   }
 
   async function drillArtifact(drill: Drilling, artifact: Artifact, server: string | null): Promise<Drilled> {
-    const { manifest, store, folder, signal, tell } = drill;
+    const { place, manifest, store, folder, tell } = drill;
     const { name, database, contentBytes } = artifact;
     const record = memberRecord(manifest, { database, artifact: name });
     const socket = socketIn(folder);
-    const target = await makeScratch(folder, site, contentBytes);
+    await checkRoom(place, host, [artifact]);
+    let opens = false;
+    const room = watchRoom(place, { folder, artifact, adds: () => opens });
+    const signal = AbortSignal.any([drill.signal, room.signal]);
     const took = { unpack: 0, open: 0, compare: 0 };
     let readBytes = 0;
     const phase = async <T>(which: keyof typeof took, work: () => Promise<T>): Promise<T> => {
@@ -150,6 +158,7 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
       server: record === null ? null : server,
     });
     try {
+      const target = await makeScratch(folder);
       const links = record === null ? 'into-roots' : 'below-target';
       const unpacked = await phase('unpack', () =>
         unpackArtifact({ store, set: manifest.set, artifact, target, links }, { signal, onBytes }),
@@ -157,23 +166,36 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
       const result = { artifacts: [proof(unpacked.files)], notCompared: [], answers: [] };
       if (unpacked.problems.length > 0 || record === null) return { ...result, problems: unpacked.problems };
       const data = join(target, unpacked.roots[0] ?? '');
-      return { ...result, ...(await openAndCompare(record, { data, socket, database, signal, phase })) };
+      opens = true;
+      return {
+        ...result,
+        ...(await openAndCompare(record, { place, data, socket, database, signal, phase })),
+      };
+    } catch (error) {
+      signal.throwIfAborted();
+      throw (await asNoRoom(place, String(error))) ?? error;
     } finally {
+      room.stop();
       await clearScratch(folder).catch(tellLeft);
     }
   }
 
   async function openAndCompare(
     record: MongodbSetRecord,
-    { data, socket, database, signal, phase }: Opening,
+    { place, data, socket, database, signal, phase }: Opening,
   ): Promise<Omit<Drilled, 'artifacts'>> {
-    const checks = (site.drill?.checks ?? []).filter((check) => check.database === database);
+    const checks = place.checks.filter((check) => check.database === database);
+    const log = `${data}.log`;
+    let pid: number | null = null;
+    const memory = watchMemory(() => pid);
     try {
       const copy = await phase('open', () =>
         openScratch({
           scratchDir: data,
-          command: isolated(site.drill?.mongod ?? []),
-          listen: { socket },
+          command: isolated(boundedMemory(place.mongod ?? [], place.memoryBytes)),
+          cacheBytes: cacheBytesWithin(place.memoryBytes),
+          ...{ listen: { socket }, log },
+          onProcess: (started) => (pid = started),
           marker: record.marker,
           withinMs: openWithinMs,
           signal,
@@ -186,17 +208,24 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
       }
     } catch (error) {
       signal.throwIfAborted();
+      if (isRefusedDrill(error)) throw error;
+      const scene = { drill: place, name: record.artifact, peakBytes: memory.peakBytes() };
+      const ofHost = await blameOfHost(error, { ...scene, log: await endOfLog(log) });
+      if (ofHost !== null) throw ofHost;
       const why = error instanceof Error ? error.message : String(error);
       return {
         problems: [`${record.artifact}: could not be opened and read: ${why}`],
         notCompared: [],
         answers: [],
       };
+    } finally {
+      memory.stop();
     }
   }
 }
 
 interface Drilling {
+  readonly place: Drill;
   readonly manifest: Manifest;
   readonly store: Store;
   readonly folder: string;
@@ -205,6 +234,7 @@ interface Drilling {
 }
 
 interface Opening {
+  readonly place: Drill;
   readonly data: string;
   readonly socket: string;
   readonly database: string;

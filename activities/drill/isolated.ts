@@ -1,10 +1,16 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { runCommand } from '../system/command.ts';
-import type { Argv, HostName } from '../../model/site.ts';
+import type { HostName } from '../../model/site.ts';
+
+const refusedType = 'DrillRefused';
+
+export function isRefusedDrill(error: unknown): boolean {
+  return error instanceof ApplicationFailure && error.type === refusedType;
+}
 
 /** A drill that cannot be carried out says nothing about the set. */
 export function refusedDrill(message: string): ApplicationFailure {
-  return ApplicationFailure.nonRetryable(message, 'DrillRefused');
+  return ApplicationFailure.nonRetryable(message, refusedType);
 }
 
 /**
@@ -34,7 +40,7 @@ export function isolated(
 
 /** Of the mongod that the site file names, asked in its isolation; throws where either is not to be had. */
 export async function serverVersion(
-  mongod: Argv | undefined,
+  mongod: readonly string[] | undefined,
   host: HostName,
   signal: AbortSignal,
 ): Promise<string> {
@@ -47,7 +53,7 @@ export async function serverVersion(
     signal.throwIfAborted();
     throw refusedDrill(
       `No scratch server can be started on ${host}: ${error instanceof Error ? error.message : String(error)} ` +
-        'It needs mongod, and setpriv and unshare of util-linux with the right to make network namespaces (root).',
+        'It needs mongod, and setpriv, unshare, prlimit and choom of util-linux with the right to make network namespaces (root).',
     );
   });
   const version = /v(\d+\.\d+\.\d+\S*)/.exec(stdout)?.[1];

@@ -10,6 +10,7 @@ import { poll } from './poll.ts';
 
 /** For the path of a socket to listen on: sun_path of unix(7) holds 107 bytes. */
 export const longestSocketBytes = 107;
+export const leastCacheBytes = 256 * 1024 * 1024;
 
 export interface OpenCopyOptions extends Omit<OpenScratchOptions, 'listen'> {
   /** The unpacked artifact. It is read, never opened. */
@@ -32,6 +33,8 @@ export interface OpenScratchOptions {
   readonly readOnly?: boolean;
   /** Longest time for each start, 120 s unless told. */
   readonly withinMs?: number;
+  /** Absent: 256 MB, the least that mongod takes. */
+  readonly cacheBytes?: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProcess?: (pid: number) => void;
 }
@@ -141,6 +144,7 @@ async function start(
     onProcess,
     log = `${scratchDir}.log`,
     withinMs = 120_000,
+    cacheBytes = leastCacheBytes,
   }: OpenScratchOptions,
   layout: readonly string[],
   parameters: readonly string[],
@@ -153,7 +157,7 @@ async function start(
       ...('port' in listen
         ? ['--port', String(listen.port), '--bind_ip', '127.0.0.1', '--nounixsocket']
         : ['--bind_ip', listen.socket]),
-      ...['--logpath', log, '--wiredTigerCacheSizeGB', '0.25', ...layout],
+      ...['--logpath', log, '--wiredTigerCacheSizeGB', (cacheBytes / 1024 ** 3).toFixed(3), ...layout],
       ...[...common, ...parameters].flatMap((parameter) => ['--setParameter', parameter]),
     ],
     { signal, ...(onProcess && { onSpawn: onProcess }) },

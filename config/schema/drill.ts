@@ -4,7 +4,11 @@ import { defined, expected, strict, text } from './expect.ts';
 import { oneKeyOf, pickOne } from './one-key-of.ts';
 import { reference } from './reference.ts';
 import type { Known } from './reference.ts';
-import { absolutePath, argv } from './scalars.ts';
+import { absolutePath, argv, size } from './scalars.ts';
+
+export const DEFAULT_DRILL_MEMORY_BYTES = 2e9;
+/** Below it a mongod with its smallest cache may not even open a copy. */
+const leastMemoryBytes = 1e9;
 
 export function drillSchema(known: Known) {
   return strict({
@@ -19,11 +23,33 @@ export function drillSchema(known: Known) {
     mongod: argv
       .exactOptional()
       .describe('How mongod is run there, of the version that wrote the sets: ["/usr/bin/mongod"].'),
+    memory: size
+      .refine((bytes) => bytes >= leastMemoryBytes, {
+        error: 'expected at least "1GB": with less a mongod may not even open a copy',
+      })
+      .exactOptional()
+      .describe(
+        'What a scratch server may take; the kernel gives it no more, and ends it first where the host runs short. Default: 2GB.',
+      ),
+    disk: size
+      .exactOptional()
+      .describe(
+        'What a drill may write below scratch: it does not begin where a set needs more, and is given up when it has written more. Default: twice what the largest part of the set needs.',
+      ),
+    'leave-free': size
+      .exactOptional()
+      .describe(
+        'What stays free on the disk of scratch: a drill does not begin where less would, and is given up when less is. Default: a twentieth of it, at most 10GB.',
+      ),
     checks: z
       .array(checkSchema(known), { error: expected('a list of checks') })
       .exactOptional()
       .describe('Questions to the restored MongoDB databases, with the answers that are expected.'),
-  }).transform(({ checks, ...raw }): Drill => ({ ...defined(raw), checks: checks ?? [] }));
+  }).transform(({ checks, memory, disk: diskBytes, 'leave-free': leaveFreeBytes, ...raw }): Drill => ({
+    ...defined({ ...raw, diskBytes, leaveFreeBytes }),
+    memoryBytes: memory ?? DEFAULT_DRILL_MEMORY_BYTES,
+    checks: checks ?? [],
+  }));
 }
 
 const name = (what: string) => text(/^[^\0$]+$/, what);

@@ -782,6 +782,12 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       /missing: mongod/,
     ],
     [
+      'a drill in less memory than a server needs',
+      drillOf('scratch: /drill, memory: 900MB'),
+      'drill.memory',
+      /expected at least "1GB"/,
+    ],
+    [
       'a check of what is no MongoDB database',
       drillOf('scratch: /drill, checks: [{ database: tree, db: a, collection: b, count: 1 }]'),
       'drill.checks[0].database',

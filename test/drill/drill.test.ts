@@ -1,17 +1,15 @@
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { MongoClient } from 'mongodb';
-import { createDrillActivities } from '../../activities/drill/drill.ts';
-import { copyExcludes } from '../../activities/mongodb/cold.ts';
 import { createMongodbActivities } from '../../activities/mongodb/activities.ts';
 import { openCopy, openScratch } from '../../activities/mongodb/open-copy.ts';
-import { copyArtifact } from '../../activities/archive/copy-artifact.ts';
 import { createStoreActivities } from '../../activities/stores/activities.ts';
+import { DEFAULT_DRILL_MEMORY_BYTES } from '../../config/schema/drill.ts';
 import { judgeChecks } from '../../model/drill.ts';
-import type { DrillActivities, DrillProgress, Drilled } from '../../model/activities.ts';
-import type { Artifact, Manifest, MongodbSetRecord, Proof, SetRef } from '../../model/manifest.ts';
+import type { Drilled } from '../../model/activities.ts';
+import type { MongodbSetRecord, Proof, SetRef } from '../../model/manifest.ts';
 import type { Argv, DrillCheck, Site } from '../../model/site.ts';
 import {
   as,
@@ -22,15 +20,17 @@ import {
   siteOf,
   startTestSet,
 } from '../mongodb/fixture.ts';
-import { folderOf, manifestOf } from '../stores/support.ts';
+import { folderOf } from '../stores/support.ts';
 import { freePort } from '../support/ports.ts';
 import { createCleanup, waitFor } from '../support/processes.ts';
+import { createRig, type Rig } from './rig.ts';
 
 const documents = 500;
 const cleanup = createCleanup();
 
 let folder: string;
 let site: Site;
+let rig: Rig;
 let record: MongodbSetRecord;
 /** A member's files, at rest. */
 let data: string;
@@ -48,8 +48,12 @@ beforeAll(async () => {
   site = {
     ...base,
     stores: { vault: { kind: 'directory', directory: join(folder, 'store'), shared: true, keeper: host } },
-    drill: { scratch: join(folder, 'scratch'), mongod: nativeMongod as unknown as Argv, checks },
+    drill: {
+      ...{ scratch: join(folder, 'scratch'), mongod: nativeMongod as unknown as Argv, checks },
+      memoryBytes: DEFAULT_DRILL_MEMORY_BYTES,
+    },
   };
+  rig = createRig(site);
   const primary = await replicas.primary();
   const ask = createMongodbActivities({ site, host, heartbeat: () => undefined, signal: () => never });
   await as(primary.uri, async (_, client) => {
@@ -104,11 +108,11 @@ const checks: readonly DrillCheck[] = [
 describe('a set of a member that stopped at its marker', () => {
   let set: SetRef;
   beforeAll(async () => {
-    set = (await publish({ ...record }, data)).set;
+    set = (await rig.publish({ ...record }, data)).set;
   });
 
   test('is proven: opened, its oplog replayed, its fingerprint the same, the checks answered', async () => {
-    const { problems, notCompared, artifacts, answers } = await drills().drillSet(where(set));
+    const { problems, notCompared, artifacts, answers } = await rig.drills().drillSet(rig.where(set));
     expect({ problems, notCompared }).toEqual({ problems: [], notCompared: [] });
     expect(artifacts).toMatchObject([{ database, host, server: record.version }]);
     expect(artifacts[0]?.tookMs.open).toBeGreaterThan(0);
@@ -117,78 +121,84 @@ describe('a set of a member that stopped at its marker', () => {
       [true, 'found 250'],
       [true, 'found 1, of which 1 have it'],
     ]);
-    expect(await left()).toEqual([]);
+    expect(await rig.left()).toEqual([]);
   });
 
   test('is opened where there is no network: the server has the loopback alone, and listens on no port', async () => {
     const seen: string[] = [];
-    await drills({
-      onProgress: ({ phase }) => {
-        if (phase !== 'compare') return;
-        const [pid = ''] = scratchServers();
-        seen.push(interfacesOf(pid).join(), readFileSync(`/proc/${pid}/net/tcp`, 'utf8').trim());
-        expect(interfacesOf('self').length).toBeGreaterThan(1);
-      },
-    }).drillSet(where(set));
+    await rig
+      .drills({
+        onProgress: ({ phase }) => {
+          if (phase !== 'compare') return;
+          const [pid = ''] = rig.scratchServers();
+          seen.push(interfacesOf(pid).join(), readFileSync(`/proc/${pid}/net/tcp`, 'utf8').trim());
+          expect(interfacesOf('self').length).toBeGreaterThan(1);
+        },
+      })
+      .drillSet(rig.where(set));
     expect(seen[0]).toBe('lo');
     expect(seen[1]?.split('\n')).toHaveLength(1);
   });
 
   test('is left alone while a run holds the host, and a run that claims it ends the drill', async () => {
     const claim = { procedure: 'nightly', night: '2026-11-21' };
-    await expect(drills({ claim: () => claim }).drillSet(where(set))).rejects.toThrow('is held by nightly');
+    await expect(rig.drills({ claim: () => claim }).drillSet(rig.where(set))).rejects.toThrow(
+      'is held by nightly',
+    );
     let now: typeof claim | null = null;
-    const given = drills({
+    const given = rig.drills({
       claim: () => now,
       onProgress: ({ phase }) => {
         if (phase === 'open') now = claim;
       },
     });
-    await expect(given.drillSet(where(set))).rejects.toThrow('is held by nightly of 2026-11-21');
-    expect(await left()).toEqual([]);
+    await expect(given.drillSet(rig.where(set))).rejects.toThrow('is held by nightly of 2026-11-21');
+    expect(await rig.left()).toEqual([]);
   });
 
   test('leaves no server and no folder when it is cancelled', async () => {
     const cancel = new AbortController();
-    const cancelled = drills({
+    const cancelled = rig.drills({
       signal: cancel.signal,
       onProgress: ({ phase }) => {
         if (phase === 'compare') cancel.abort(new Error('cancelled by a test'));
       },
     });
-    await expect(cancelled.drillSet(where(set))).rejects.toThrow('cancelled by a test');
-    expect(await left()).toEqual([]);
+    await expect(cancelled.drillSet(rig.where(set))).rejects.toThrow('cancelled by a test');
+    expect(await rig.left()).toEqual([]);
   });
 
   test('leaves no server when the agent is killed, and no folder once it is started again', async () => {
     const files = { site: join(folder, 'site.json'), input: join(folder, 'input.json') };
     await writeFile(files.site, JSON.stringify(site));
-    await writeFile(files.input, JSON.stringify(where(set)));
+    await writeFile(files.input, JSON.stringify(rig.where(set)));
     const logFile = join(folder, 'agent.log');
     const command = [process.execPath, 'test/drill/drill-once.mjs', files.site, host, files.input];
     const agent = await cleanup.start(command, { logFile });
-    await waitFor(() => scratchServers().length > 0, { what: 'the scratch server', withinMs: 60_000 });
+    await waitFor(() => rig.scratchServers().length > 0, { what: 'the scratch server', withinMs: 60_000 });
     agent.kill('SIGKILL');
-    await waitFor(() => scratchServers().length === 0, {
+    await waitFor(() => rig.scratchServers().length === 0, {
       what: 'the scratch server to die',
       withinMs: 10_000,
     });
     expect(existsSync(join(folder, 'scratch', 'coldbackup', 'test', host))).toBe(true);
-    expect((await drills().drillSet(where(set))).problems).toEqual([]);
-    expect(await left()).toEqual([]);
+    expect((await rig.drills().drillSet(rig.where(set))).problems).toEqual([]);
+    expect(await rig.left()).toEqual([]);
   });
 
   test('that another release wrote is not opened, and says which is needed', async () => {
-    const other = await publish({ ...record, version: '5.0.3' }, data);
-    await expect(drills().drillSet(where(other.set))).rejects.toThrow(
+    const other = await rig.publish({ ...record, version: '5.0.3' }, data);
+    await expect(rig.drills().drillSet(rig.where(other.set))).rejects.toThrow(
       /written by mongod 5\.0\.3.*name one of 5\.0/,
     );
   });
 
   test('whose oplog ends before the marker is not proven', async () => {
     const late = { ts: `${Number(record.marker?.ts.split(',')[0]) + 60},1`, term: record.marker?.term ?? 1 };
-    const { set: of } = await publish({ ...record, marker: late }, data);
-    expect((await drills().drillSet(where(of))).problems[0]).toContain(`before the marker ${late.ts}`);
+    const { set: of } = await rig.publish({ ...record, marker: late }, data);
+    expect((await rig.drills().drillSet(rig.where(of))).problems[0]).toContain(
+      `before the marker ${late.ts}`,
+    );
   });
 });
 
@@ -223,8 +233,8 @@ describe('a drill notices', () => {
     });
     await as(opened.uri, (_, client) => change(client));
     await opened.stop();
-    const { set } = await publish({ ...record, marker: null }, changed);
-    const { problems, answers } = await drills().drillSet(where(set));
+    const { set } = await rig.publish({ ...record, marker: null }, changed);
+    const { problems, answers } = await rig.drills().drillSet(rig.where(set));
     expect(problems).toHaveLength(1);
     expect(problems[0]).toContain(words);
     if (what === 'one document less')
@@ -232,21 +242,24 @@ describe('a drill notices', () => {
   });
 
   test('that a set has no fingerprint, and then what the server itself finds', async () => {
-    const { set } = await publish({ ...record, marker: null, fingerprint: { none: 'it moves' } }, standalone);
-    const { problems, notCompared } = await drills().drillSet(where(set));
+    const { set } = await rig.publish(
+      { ...record, marker: null, fingerprint: { none: 'it moves' } },
+      standalone,
+    );
+    const { problems, notCompared } = await rig.drills().drillSet(rig.where(set));
     expect(problems).toEqual([]);
     expect(notCompared[0]).toContain('fingerprint: none (it moves)');
   });
 
   test('one flipped bit in the archive', async () => {
-    const { set, artifacts } = await publish({ ...record }, data);
+    const { set, artifacts } = await rig.publish({ ...record }, data);
     const file = join(folderOf(join(folder, 'store'), set), artifacts[0]?.name ?? '');
     const bytes = await readFile(file);
     bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
     await writeFile(file, bytes);
-    const { problems } = await drills().drillSet(where(set));
+    const { problems } = await rig.drills().drillSet(rig.where(set));
     expect(problems.length).toBeGreaterThan(0);
-    expect(await left()).toEqual([]);
+    expect(await rig.left()).toEqual([]);
   });
 });
 
@@ -254,97 +267,25 @@ test('a tree of files is read again from where it was restored', async () => {
   const tree = join(folder, 'tree');
   await mkdir(join(tree, 'sub'), { recursive: true });
   await writeFile(join(tree, 'sub', 'new\nline'), 'content');
-  const { set } = await publish(null, tree);
-  const result: Drilled = await drills().drillSet(where(set));
+  const { set } = await rig.publish(null, tree);
+  const result: Drilled = await rig.drills().drillSet(rig.where(set));
   expect(result).toMatchObject({ problems: [], artifacts: [{ files: 1, server: null }] });
 });
 
 test('proofs are kept in the set, the newest first, and its summary tells the newest', async () => {
-  const { set } = await publish(null, join(folder, 'store-token'));
+  const { set } = await rig.publish(null, join(folder, 'store-token'));
   const stores = createStoreActivities({ site, host });
   const proof = (runId: string, passed: boolean) => ({ runId, passed, at: `2026-11-2${runId}` }) as Proof;
   const listed = async () =>
     (await stores.listSets({ site: 'test', store: 'vault' })).find((one) => one.set.id === set.id);
   expect(await listed()).not.toHaveProperty('proof');
   for (const one of [proof('1', true), proof('2', false), proof('2', false)])
-    await drills().recordProof({ ...where(set), proof: one });
-  expect((await drills().readProofs(where(set))).map(({ runId }) => runId)).toEqual(['2', '1']);
+    await rig.drills().recordProof({ ...rig.where(set), proof: one });
+  expect((await rig.drills().readProofs(rig.where(set))).map(({ runId }) => runId)).toEqual(['2', '1']);
   expect(await listed()).toMatchObject({ proof: { at: '2026-11-22', passed: false } });
 });
 
 const never = new AbortController().signal;
-
-function drills({
-  claim = () => null,
-  signal = never,
-  onProgress = () => undefined,
-}: {
-  readonly claim?: () => object | null;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (progress: DrillProgress) => void;
-} = {}): DrillActivities {
-  return createDrillActivities({
-    ...{ site, host, signal: () => signal, ended: never, listen: () => onProgress, warn: () => undefined },
-    journal: { state: () => ({ claim: claim() }) as never },
-  });
-}
-
-let published = 0;
-
-/** As a night publishes it: copied from these files, with this record. null: a tree of files. */
-async function publish(of: MongodbSetRecord | null, from: string): Promise<Manifest> {
-  published += 1;
-  if (!existsSync(from)) await mkdir(from);
-  const set: SetRef = {
-    site: 'test',
-    procedure: 'nightly',
-    id: `2026-11-20T19${String(published).padStart(4, '0')}Z-0a1b2c3d`,
-  };
-  const name = of === null ? 'files/files.tar.zst' : `${database}/rs.tar.zst`;
-  const artifact: Artifact = await copyArtifact({
-    ...{ site, host, attempt: 1, roots: [from], exclude: of === null ? [] : copyExcludes() },
-    input: {
-      ref: { site: site.site, host, journal: 'j', epoch: 1, siteDigest: 'd' },
-      ...{ id: name, position: '1', set, store: 'vault', artifact: name },
-      source: { kind: 'files', database: of === null ? 'files' : database },
-    },
-    hooks: { signal: never, onProcess: () => undefined, onProgress: () => undefined },
-  });
-  const manifest = manifestOf(set, [artifact], {
-    databases:
-      of === null
-        ? [{ engine: 'files', database: 'files' }]
-        : [
-            {
-              ...{ engine: 'mongodb', database, topology: 'replica-set', shards: null, balancer: null },
-              sets: [{ ...of, artifact: name }],
-            },
-          ],
-  });
-  await createStoreActivities({ site, host }).publishSet({ site: 'test', store: 'vault', manifest });
-  return manifest;
-}
-
-function where(set: SetRef) {
-  return { site: 'test', store: 'vault', set };
-}
-
-/** Of this test: servers on its scratch folder, and what lies there for this host. */
-async function left(): Promise<readonly string[]> {
-  const place = join(folder, 'scratch', 'coldbackup', 'test');
-  return [...scratchServers(), ...(existsSync(place) ? await readdir(place) : [])];
-}
-
-function scratchServers(): readonly string[] {
-  return readdirSync('/proc').filter((pid) => {
-    if (!/^\d+$/.test(pid)) return false;
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(join(folder, 'scratch', 'coldbackup'));
-    } catch {
-      return false;
-    }
-  });
-}
 
 function interfacesOf(pid: string): readonly string[] {
   return [...readFileSync(`/proc/${pid}/net/dev`, 'utf8').matchAll(/^ *(\S+):/gm)].map(

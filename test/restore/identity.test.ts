@@ -38,7 +38,10 @@ if (!isRoot) console.warn('a copy is not opened as the owner of its files: only 
     cpSync(dirname(nativeMongod.at(-1) ?? ''), join(folder, 'bin'), { recursive: true });
     await runCommand(['chmod', '-R', 'a+rX', join(folder, 'bin')]);
     const mongod: Argv = [join(folder, 'bin', 'mongod')];
-    site = { ...(await siteOf(folder, set)), drill: { scratch: folder, checks: [], mongod } };
+    site = {
+      ...(await siteOf(folder, set)),
+      drill: { scratch: folder, checks: [], mongod, memoryBytes: 2e9 },
+    };
     place = {
       staging: join(folder, 'db.coldbackup-0123456789ab'),
       roots: [{ path: join(folder, 'db'), aside: '' }],
