@@ -1,5 +1,5 @@
 import { ApplicationFailure } from '@temporalio/common';
-import { MongoServerError } from 'mongodb';
+import { MongoNetworkError, MongoServerError, MongoServerSelectionError } from 'mongodb';
 import type { Drill } from '../../model/site.ts';
 import { refusedType } from '../mongodb/errors.ts';
 import { sizeText } from '../stores/size-text.ts';
@@ -32,13 +32,23 @@ export async function blameOfHost(error: unknown, scene: Scene): Promise<Error |
     return refusedDrill(
       `The copy ${name} needs more than the ${sizeText(memoryBytes)} of memory that a scratch server gets: raise drill.memory. ${message}`,
     );
-  if (
-    error instanceof CommandError ||
-    endedFromOutside.test(message) ||
-    /did not answer within/.test(message)
-  )
+  if (hasNotOpened(error, message, log) || endedFromOutside.test(message) || isSilent(error, message))
     return refusedDrill(`The copy ${name} could not be opened, which says nothing about the set: ${message}`);
   return null;
+}
+
+/** One that has logged nothing has opened nothing. */
+function hasNotOpened(error: unknown, message: string, log: string): boolean {
+  return error instanceof CommandError || (log === '' && /ended with exit code/.test(message));
+}
+
+/** It runs, and does not answer: the host is busy. */
+function isSilent(error: unknown, message: string): boolean {
+  return (
+    error instanceof MongoNetworkError ||
+    error instanceof MongoServerSelectionError ||
+    /did not answer within/.test(message)
+  );
 }
 
 /** 128 + SIGHUP, SIGINT, SIGKILL or SIGTERM: the kernel, for want of memory on the host, or somebody. */

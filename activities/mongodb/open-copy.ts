@@ -165,7 +165,7 @@ async function start(
   process.stdout.resume();
   let ended: string | null = null;
   const done = process.done.then(
-    ({ exitCode }) => (ended = `exit code ${exitCode}`),
+    ({ exitCode, stderr }) => (ended = [`exit code ${exitCode}`, ...said(stderr)].join(', saying ')),
     (error: unknown) => (ended = String(error)),
   );
   const place = 'port' in listen ? `127.0.0.1:${listen.port}` : encodeURIComponent(listen.socket);
@@ -204,12 +204,14 @@ async function shutDown(
     await done;
     return;
   }
-  // The server closes the connection instead of answering.
-  await withClient(uri, (client) => client.db('admin').command({ shutdown: 1, force: true })).catch(
-    () => undefined,
-  );
+  const hasEnded = await Promise.race([done, Promise.resolve(null)]);
+  if (hasEnded === null)
+    // The server closes the connection instead of answering.
+    await withClient(uri, (client) => client.db('admin').command({ shutdown: 1, force: true })).catch(
+      () => undefined,
+    );
   const ending = await done;
-  if (ending !== 'exit code 0')
+  if (!/^exit code 0(,|$)/.test(ending))
     throw trouble(`the scratch mongod ${process.pid} ended with ${ending}: ${await tailOf(log)}`);
 }
 
@@ -242,6 +244,11 @@ async function withClient<T>(
   } finally {
     await client.close();
   }
+}
+
+function said(stderr: string): readonly string[] {
+  const text = stderr.trim().slice(-500);
+  return text === '' ? [] : [text];
 }
 
 async function tailOf(log: string): Promise<string> {

@@ -1,0 +1,24 @@
+// One act on a store by the built code, in a process that a test kills: node store-once.mjs SITE.json HOST ACT INPUT.json
+import { readFileSync } from 'node:fs';
+import { copyArtifact } from '../../dist/activities/archive/copy-artifact.js';
+import { createStoreActivities } from '../../dist/activities/stores/activities.js';
+
+const [siteFile, host, act, inputFile] = process.argv.slice(2);
+const read = (file) => JSON.parse(readFileSync(file, 'utf8'));
+const site = read(siteFile);
+const input = read(inputFile);
+const stores = createStoreActivities({ site, host });
+
+if (act === 'prune') await stores.pruneSets(input);
+else {
+  const hooks = {
+    signal: new AbortController().signal,
+    onProcess: () => undefined,
+    onProgress: () => undefined,
+  };
+  const artifact = await copyArtifact({ ...input.copy, site, host, hooks });
+  await stores.publishSet({
+    ...input.publish,
+    manifest: { ...input.publish.manifest, artifacts: [artifact] },
+  });
+}
