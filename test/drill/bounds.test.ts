@@ -5,18 +5,16 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import type { ApplicationFailure } from '@temporalio/common';
-import { MongoClient } from 'mongodb';
 import { cacheBytesWithin } from '../../activities/drill/memory.ts';
-import { startProcess } from '../../activities/system/command.ts';
 import { DEFAULT_DRILL_MEMORY_BYTES } from '../../config/schema/drill.ts';
 import { cannotMount, mountFileSystem } from '../../demo/local/file-system.ts';
 import type { DrillProgress } from '../../model/activities.ts';
-import type { MongodbSetRecord, SetRef } from '../../model/manifest.ts';
+import type { SetRef } from '../../model/manifest.ts';
 import type { Argv, DrillCheck } from '../../model/site.ts';
 import { database, host, nativeMongod } from '../mongodb/fixture.ts';
 import { siteWith } from '../stores/support.ts';
-import { createCleanup, waitFor } from '../support/processes.ts';
-import { createRig, type Rig } from './rig.ts';
+import { createCleanup } from '../support/processes.ts';
+import { createRig, standalone, type Rig } from './rig.ts';
 
 const cleanup = createCleanup();
 const reason = cannotMount();
@@ -42,7 +40,7 @@ beforeAll(async () => {
       ...{ memoryBytes: DEFAULT_DRILL_MEMORY_BYTES, leaveFreeBytes: 0 },
     },
   });
-  opened = (await rig.publish(await standalone(join(folder, 'data')), join(folder, 'data'))).set;
+  opened = (await rig.publish(await standalone(cleanup, folder), join(folder, 'data'))).set;
   await mkdir(join(folder, 'tree'));
   for (const name of ['one', 'two']) await writeFile(join(folder, 'tree', name), randomBytes(4_000_000));
   tree = (await rig.publish(null, join(folder, 'tree'))).set;
@@ -193,31 +191,5 @@ function once(at: DrillProgress['phase'], work: () => void): (progress: DrillPro
     if (phase !== at || done) return;
     done = true;
     work();
-  };
-}
-
-/** A server that ran there, and was stopped. */
-async function standalone(data: string): Promise<MongodbSetRecord> {
-  await mkdir(data);
-  const socket = join(folder, 's.sock');
-  const server = startProcess([
-    ...nativeMongod,
-    ...['--dbpath', data, '--bind_ip', socket, '--logpath', `${data}.log`, '--wiredTigerCacheSizeGB', '0.25'],
-  ]);
-  cleanup.add(() => server.kill());
-  server.stdout.resume();
-  const client = new MongoClient(`mongodb://${encodeURIComponent(socket)}/?directConnection=true`);
-  await waitFor(() => existsSync(socket), { what: 'the server', withinMs: 60_000 });
-  await client.db('shop').collection('orders').insertOne({ n: 1 });
-  const { version } = (await client.db('admin').command({ buildInfo: 1 })) as { version: string };
-  await client
-    .db('admin')
-    .command({ shutdown: 1, force: true })
-    .catch(() => undefined);
-  await client.close();
-  await server.done;
-  return {
-    ...{ set: 'one', role: 'standalone', member: 'one', artifact: '', marker: null, version, fcv: '6.0' },
-    ...{ options: {}, replicaSetConfig: null, shardIdentity: null, fingerprint: null },
   };
 }

@@ -1,15 +1,19 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { MongoClient } from 'mongodb';
 import { copyArtifact } from '../../activities/archive/copy-artifact.ts';
 import { createDrillActivities } from '../../activities/drill/drill.ts';
 import { copyExcludes } from '../../activities/mongodb/cold.ts';
 import { createStoreActivities } from '../../activities/stores/activities.ts';
+import { startProcess } from '../../activities/system/command.ts';
+import type { Cleanup } from '../../demo/local/cleanup.ts';
 import type { DrillActivities, DrillProgress } from '../../model/activities.ts';
 import type { Artifact, Manifest, MongodbSetRecord, SetRef } from '../../model/manifest.ts';
 import type { Site } from '../../model/site.ts';
-import { database, host } from '../mongodb/fixture.ts';
+import { database, host, nativeMongod } from '../mongodb/fixture.ts';
 import { manifestOf } from '../stores/support.ts';
+import { waitFor } from '../support/processes.ts';
 
 export type Rig = ReturnType<typeof createRig>;
 
@@ -97,4 +101,31 @@ export function createRig(of: Site) {
       }
     });
   }
+}
+
+/** Files of a server that ran, and was stopped: `data` below this folder. */
+export async function standalone(cleanup: Cleanup, folder: string): Promise<MongodbSetRecord> {
+  const data = join(folder, 'data');
+  await mkdir(data);
+  const socket = join(folder, 's.sock');
+  const server = startProcess([
+    ...nativeMongod,
+    ...['--dbpath', data, '--bind_ip', socket, '--logpath', `${data}.log`, '--wiredTigerCacheSizeGB', '0.25'],
+  ]);
+  cleanup.add(() => server.kill());
+  server.stdout.resume();
+  const client = new MongoClient(`mongodb://${encodeURIComponent(socket)}/?directConnection=true`);
+  await waitFor(() => existsSync(socket), { what: 'the server', withinMs: 60_000 });
+  await client.db('shop').collection('orders').insertOne({ n: 1 });
+  const { version } = (await client.db('admin').command({ buildInfo: 1 })) as { version: string };
+  await client
+    .db('admin')
+    .command({ shutdown: 1, force: true })
+    .catch(() => undefined);
+  await client.close();
+  await server.done;
+  return {
+    ...{ set: 'one', role: 'standalone', member: 'one', artifact: '', marker: null, version, fcv: '6.0' },
+    ...{ options: {}, replicaSetConfig: null, shardIdentity: null, fingerprint: null },
+  };
 }
