@@ -318,13 +318,15 @@ export interface StoreActivities {
   }): Promise<Verification>;
   /**
    * Applies the retention of the plan; returns what was removed. Partial sets of ended runs are cleared after a day.
-   * With `removed` it removes just these: on the other hosts of a store that is not shared, what its keeper removed.
+   * With `removed` it removes just these: on the other hosts of a store that is not shared, what its keeper removed. `has`:
+   * what the keeper has then; what retention lets go and is not among them went there before.
    */
   pruneSets(input: {
     readonly plan: Pick<Plan, 'site' | 'procedure' | 'keep'>;
     readonly store: string;
     readonly now: Instant;
     readonly removed?: readonly SetRef[];
+    readonly has?: readonly SetRef[];
   }): Promise<readonly SetRef[]>;
   /** What the retention of this host's own site file makes of each procedure's sets; removes nothing. */
   explainSets(input: {

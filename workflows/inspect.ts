@@ -211,13 +211,14 @@ export async function prune(input: {
       if (dryRun) return { store, explained, removed: [], problems: [] };
       const problems: string[] = [];
       const removed = await Promise.all(
-        explained.map(async ({ procedure: name, keep }) => {
+        explained.map(async ({ procedure: name, keep, verdicts }) => {
+          const has = verdicts.filter(({ stays }) => stays).map(({ set }) => set.set);
           const what = { plan: { site, procedure: name, keep }, store, now };
           const gone = await on(keeper).pruneSets(what);
           await Promise.all(
             others.map((host) =>
               on(host)
-                .pruneSets({ ...what, removed: gone })
+                .pruneSets({ ...what, removed: gone, has })
                 .catch((error: unknown) => problems.push(`${host}: ${messageOf(error)}`)),
             ),
           );

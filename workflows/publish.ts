@@ -1,4 +1,4 @@
-import { CancellationScope, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, patched, workflowInfo } from '@temporalio/workflow';
 import type { Manifest, SetRef } from '../model/manifest.ts';
 import { copyingHosts, mayBeLeftOut, type Plan } from '../model/plan.ts';
 import type { HostName } from '../model/site.ts';
@@ -65,12 +65,12 @@ async function publishTo(run: Run, store: string): Promise<void> {
 /** A set that could not be removed is no reason to call the night failed. */
 async function prune(run: Run, store: string, keeper: HostName): Promise<void> {
   const plan = planOf(run);
-  const pruneOn = (host: HostName, removed?: readonly SetRef[]) =>
+  const pruneOn = (host: HostName, told?: { removed: readonly SetRef[]; has: readonly SetRef[] }) =>
     agent(plan.site, host, { summary: `retention in ${store}`, withinMs: shortMs }).pruneSets({
       plan,
       store,
       now: nowInstant(),
-      ...(removed !== undefined && { removed }),
+      ...told,
     });
   const failed = (where: string) => (error: unknown) => {
     run.warnings.push(`retention in ${where} failed: ${error instanceof Error ? error.message : 'unknown'}`);
@@ -79,7 +79,14 @@ async function prune(run: Run, store: string, keeper: HostName): Promise<void> {
   const removed = await pruneOn(keeper).catch(failed(store));
   if (removed === null) return;
   const others = othersOf(plan, store, copyingHosts(plan.steps, store));
-  await Promise.all(others.map((host) => pruneOn(host, removed).catch(failed(`${store} on ${host}`))));
+  if (others.length === 0) return;
+  const listed = patched('what-the-keeper-has')
+    ? await agent(plan.site, keeper, { summary: `sets in ${store}`, withinMs: shortMs })
+        .listSets({ site: plan.site, store, procedure: plan.procedure })
+        .catch(failed(store))
+    : null;
+  const told = { removed, has: (listed ?? []).map(({ set }) => set) };
+  await Promise.all(others.map((host) => pruneOn(host, told).catch(failed(`${store} on ${host}`))));
 }
 
 /** Besides the keeper: of a shared store nobody, as it sees everything. */

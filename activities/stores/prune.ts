@@ -54,16 +54,22 @@ export async function pruneSets(
 }
 
 /**
- * On the other hosts of a store that is not shared: what its keeper removed goes there too. Leftovers are cleared only
+ * On the other hosts of a store that is not shared: what its keeper removed goes there too, also what it removed when they
+ * could not be told (it was killed, or they were down): that is, what is older than its newest set, is not among those that
+ * it has, and by retention goes here as well. Were its disk lost, what retention keeps would stay. Leftovers are cleared only
  * where a later set has its manifest: it shows that sets are published on this host, and that this one was not.
  */
 export async function removeSets(
   store: Store,
-  { site, procedure }: Pick<Plan, 'site' | 'procedure'>,
-  sets: readonly SetRef[],
+  { site, procedure, keep }: Pick<Plan, 'site' | 'procedure' | 'keep'>,
+  { sets, has }: { readonly sets: readonly SetRef[]; readonly has: readonly SetRef[] },
   nowMs: number,
 ): Promise<void> {
   for (const set of sets) await store.remove(set);
+  const there = has.map(({ id }) => id).sort();
+  const known = (await listSets(store, site, procedure)).filter(isKnown);
+  for (const { set } of selectForRemoval(known, keep, new Date(nowMs).toISOString()))
+    if (set.id < (there.at(-1) ?? '') && !there.includes(set.id)) await store.remove(set);
   const newest = (await listSets(store, site, procedure)).at(-1)?.set.id;
   if (newest !== undefined) await clearLeftovers(store, { site, procedure }, nowMs, newest);
 }

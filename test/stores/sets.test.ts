@@ -321,6 +321,28 @@ describe('a store that is not shared', () => {
       expect(await readdir(join(disk, 'vitam', 'nightly'))).toEqual(['2026-11-20T190000Z-0a1b2c3d']);
     }
   });
+
+  test('what the keeper removed without telling anybody goes on the other hosts the next time', async () => {
+    const ids = [1, 2, 3, 4, 5].map((day) => `2026-11-0${day}T190000Z-0a1b2c3d`);
+    const onTheOther = () => readdir(join(disks()['mongo-2'] ?? '', 'vitam', 'nightly'));
+    for (const id of ids) await publishBoth(id);
+    await on('mongo-1').pinSet({
+      ...where,
+      set: setOf(ids[0] ?? ''),
+      pin: { at: '', by: 'ana', why: 'kept' },
+    });
+    const prune = { plan: planWith({ last: 2 }), store: 'vault', now: new Date().toISOString() };
+    const removed = await on('mongo-1').pruneSets(prune);
+    expect(removed.map(({ id }) => id).sort()).toEqual(ids.slice(1, 3));
+    expect((await onTheOther()).sort()).toEqual(ids); // Killed before it could tell.
+    const again = await on('mongo-1').pruneSets(prune);
+    const lost = { ...prune, removed: again, has: [] };
+    await on('mongo-2').pruneSets(lost);
+    expect((await onTheOther()).sort()).toEqual(ids);
+    const has = (await on('mongo-1').listSets(where)).map((one) => one.set);
+    await on('mongo-2').pruneSets({ ...lost, has });
+    expect((await onTheOther()).sort()).toEqual([ids[0], ids[3], ids[4]]);
+  });
 });
 
 describe('names and tokens', () => {
