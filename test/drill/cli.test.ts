@@ -59,6 +59,11 @@ describe('coldbackup drill', () => {
     expect((await all.coldbackup('plan', 'mini', 'nightly')).stdout).toContain(`the drill of ${set} failed`);
     mend();
     expect((await all.coldbackup('drill', 'mini', set, '--wait')).code).toBe(0);
+    const trend = (await all.coldbackup('sets', 'show', 'mini', set)).stdout;
+    expect(trend).toMatch(/^drill +outcome +unpacked and opened in/m);
+    expect([...trend.matchAll(/Z +(proven|FAILED) +\d[\d.]* m?s/g)].map(([, outcome]) => outcome)).toEqual([
+      ...['proven', 'FAILED', 'proven'],
+    ]);
   });
 
   test('starts by a schedule, as reading sets again does, which is paused and triggered apart from the nights', async () => {

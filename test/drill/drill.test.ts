@@ -251,9 +251,13 @@ describe('a drill notices', () => {
     expect(notCompared[0]).toContain('fingerprint: none (it moves)');
   });
 
-  test('one flipped bit in the archive', async () => {
+  test.each(['the archive', 'the list of its files'])('one flipped bit in %s', async (where) => {
     const { set, artifacts } = await rig.publish({ ...record }, data);
-    const file = join(folderOf(join(folder, 'store'), set), artifacts[0]?.name ?? '');
+    const { name = '', fileList } = artifacts[0] ?? {};
+    const file = join(
+      folderOf(join(folder, 'store'), set),
+      where === 'the archive' ? name : (fileList?.name ?? ''),
+    );
     const bytes = await readFile(file);
     bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
     await writeFile(file, bytes);

@@ -1,12 +1,13 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { clearLeftovers, pruneSets } from '../../activities/stores/prune.ts';
+import { readProofs, recordProof } from '../../activities/stores/proofs.ts';
+import { clearLeftovers } from '../../activities/stores/prune.ts';
 import { listSets, publishSet, showSet } from '../../activities/stores/sets.ts';
 import { openStore } from '../../activities/stores/activities.ts';
 import { verifySet } from '../../activities/stores/verify.ts';
 import { CommandError, runCommand } from '../../activities/system/command.ts';
-import type { SetRef } from '../../model/manifest.ts';
+import type { Proof, SetRef } from '../../model/manifest.ts';
 import type { Site } from '../../model/site.ts';
 import { copyOf, copyTo, folderOf, manifestOf, setOf, siteWith } from '../stores/support.ts';
 import { createCleanup } from '../support/processes.ts';
@@ -69,6 +70,24 @@ if (strace === null) console.warn('kills at each change of a store are not teste
       expect(readdirSync(join(directory, 'vitam', 'nightly')).sort()).toEqual(await wholeSets(site));
     });
 
+    test('by a drill that writes its proof leaves the earlier proofs or all of them', async () => {
+      const { site, store } = storeAt('proven');
+      const set = setOf('2026-11-01T190000Z-0a1b2c3d');
+      await publishSet(store, manifestOf(set, [await copyTo(site, host, set, 'offer/files.tar.zst', tree)]));
+      const runIds = async () => (await readProofs(store, set)).map(({ runId }) => runId);
+      const proofOf = (runId: string) => ({ runId, at: '2026-11-02T100000Z', passed: true }) as Proof;
+      await recordProof(store, set, proofOf('first'));
+      for (const call of ['rename', 'fsync']) {
+        const proof = proofOf(call);
+        const before = await runIds();
+        const either = async () => expect([before, [call, ...before]]).toContainEqual(await runIds());
+        expect(
+          await killedAtEach(call, { site, act: 'proof' }, () => ({ set, proof }), either),
+        ).toBeGreaterThan(0);
+        expect(await runIds()).toEqual([call, ...before]);
+      }
+    });
+
     function storeAt(name: string) {
       const directory = join(folder, name);
       mkdirSync(directory);
@@ -93,12 +112,13 @@ if (strace === null) console.warn('kills at each change of a store are not teste
     /** At its first such call, at its second, and so on until it is done; gives how often. */
     async function killedAtEach(
       call: string,
-      { site, act }: { readonly site: Site; readonly act: 'prune' | 'upload' },
+      { site, act }: { readonly site: Site; readonly act: 'prune' | 'upload' | 'proof' },
       inputOf: () => object,
+      look: () => unknown = () => wholeSets(site),
     ): Promise<number> {
       for (let kills = 0; ; kills++) {
         if (!(await isKilled(`inject=${call}:signal=SIGKILL:when=${kills + 1}`))) return kills;
-        await wholeSets(site);
+        await look();
       }
 
       async function isKilled(inject: string): Promise<boolean> {

@@ -1,7 +1,8 @@
 // One act on a store by the built code, in a process that a test kills: node store-once.mjs SITE.json HOST ACT INPUT.json
 import { readFileSync } from 'node:fs';
 import { copyArtifact } from '../../dist/activities/archive/copy-artifact.js';
-import { createStoreActivities } from '../../dist/activities/stores/activities.js';
+import { createStoreActivities, openStore } from '../../dist/activities/stores/activities.js';
+import { recordProof } from '../../dist/activities/stores/proofs.js';
 
 const [siteFile, host, act, inputFile] = process.argv.slice(2);
 const read = (file) => JSON.parse(readFileSync(file, 'utf8'));
@@ -10,6 +11,7 @@ const input = read(inputFile);
 const stores = createStoreActivities({ site, host });
 
 if (act === 'prune') await stores.pruneSets(input);
+else if (act === 'proof') await recordProof(openStore(site, host, 'vault'), input.set, input.proof);
 else {
   const hooks = {
     signal: new AbortController().signal,
