@@ -156,16 +156,43 @@ const names = ['vault', 'far', 'cloud'];
     expect(await problems('cloud')).toEqual([]);
   });
 
-  test('with any, a store that fails in the middle is left out and named; the others are whole', async () => {
+  test('while one is away the others wait, and all are whole: it goes on where it was', async () => {
     const set = newSet();
     let isCut = false;
-    const copies = await copy(set, 'any', (readBytes) => {
-      if (readBytes > 8 * mib && !isCut) wire.cut();
-      isCut ||= readBytes > 8 * mib;
+    let waitedMs = 0;
+    const before = wire.carriedBytes();
+    const copies = await copy(set, 'all', (readBytes) => {
+      if (readBytes < 8 * mib || isCut) return;
+      isCut = true;
+      const cutMs = performance.now();
+      wire.lead(null);
+      wire.cut();
+      setTimeout(() => {
+        wire.lead(sshd.port);
+        waitedMs = performance.now() - cutMs;
+      }, 1_000);
     });
+    expect(waitedMs).toBeGreaterThan(900);
+    expect(copies.failed).toEqual([]);
+    expect(copies.artifacts.map(({ store }) => store)).toEqual(names);
+    for (const store of names) expect(await problemsIn(store, set, copies)).toEqual([]);
+    expect(wire.carriedBytes() - before).toBeLessThan(1.4 * 48 * mib);
+  });
+
+  test('with any, a store that fails in the middle is left out and named; the others are whole', async () => {
+    const set = newSet();
+    const other = await startSshd(cleanup);
+    let isCut = false;
+    const copies = await copy(set, 'any', (readBytes) => {
+      if (readBytes < 8 * mib || isCut) return;
+      isCut = true;
+      wire.lead(other.port);
+      wire.cut();
+    });
+    wire.lead(sshd.port);
     expect(isCut).toBe(true);
     expect(copies.artifacts.map(({ store }) => store)).toEqual(['vault', 'cloud']);
-    expect(copies.failed).toEqual([{ store: 'far', why: expect.stringContaining('was lost') }]);
+    expect(copies.failed).toEqual([{ store: 'far', why: expect.stringContaining('is another server than') }]);
     for (const store of ['vault', 'cloud']) expect(await problemsIn(store, set, copies)).toEqual([]);
     expect(await sizeIn('far', set)).toBeNull();
   });

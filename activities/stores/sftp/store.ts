@@ -3,20 +3,28 @@ import { posix } from 'node:path';
 import type { SetRef } from '../../../model/manifest.ts';
 import type { HostName, SftpStore } from '../../../model/site.ts';
 import { asking, type Cause } from '../asking.ts';
+import { comesBackWithinMs } from '../patience.ts';
 import { StoreError, filePath, isPartOf, manifestName, ownPartPath, segment, setPath } from '../names.ts';
 import type { Part, Store } from '../store.ts';
 import { SftpError, connectionsTo, failure } from './connection.ts';
 import type { Link } from './connection.ts';
 import { filesOf, isUnsupported, nullIfMissing } from './files.ts';
 import type { Files } from './files.ts';
-import { readPipelined, readWhole, writeFileWhole, writePipelined } from './transfer.ts';
+import { readPipelined, readWhole, writeFileWhole } from './transfer.ts';
+import type { OpenFile } from './transfer.ts';
+import { createUpload } from './upload.ts';
 
 /**
  * A store that is a directory on a server, over SFTP version 3 as OpenSSH has it. Sealing renames, which that version
  * never does over another file. The folders' own entries reach the disk when the server's kernel writes them: SFTP
- * cannot ask for that.
+ * cannot ask for that. A file goes on where it was when the connection is lost and back `withinMs`.
  */
-export function createSftpStore(name: string, spec: SftpStore, host: HostName): Store {
+export function createSftpStore(
+  name: string,
+  spec: SftpStore,
+  host: HostName,
+  withinMs = comesBackWithinMs,
+): Store {
   const connections = connectionsTo(spec);
   const root = spec.directory;
   const place = `sftp://${spec.user}@${spec.host}:${spec.port}${root}`;
@@ -42,7 +50,7 @@ export function createSftpStore(name: string, spec: SftpStore, host: HostName): 
           const handle = await link.ask<Buffer>((sftp, answer) =>
             sftp.open(part, 'wx', { mode: 0o600 }, answer),
           );
-          return createPart(link, { part, sealed, handle });
+          return createPart({ part, sealed, opened: { link, handle } });
         } catch (error) {
           link.release();
           throw error;
@@ -173,12 +181,13 @@ export function createSftpStore(name: string, spec: SftpStore, host: HostName): 
     }
   }
 
-  function createPart(
-    link: Link,
-    { part, sealed, handle }: { readonly part: string; readonly sealed: string; readonly handle: Buffer },
-  ): Part {
-    const files = filesOf(link);
-    const pipeline = writePipelined(link, handle);
+  function createPart(what: {
+    readonly part: string;
+    readonly sealed: string;
+    readonly opened: OpenFile;
+  }): Part {
+    const { part, sealed, opened } = what;
+    const upload = createUpload({ connections, path: part, opened, withinMs, where });
     let state: 'part' | 'unsure' | 'sealed' = 'part';
     let dropped = false;
     const isDropped = (): boolean => dropped;
@@ -186,12 +195,14 @@ export function createSftpStore(name: string, spec: SftpStore, host: HostName): 
       if (isDropped()) throw new StoreError(`${part} was dropped meanwhile: it is not sealed.`);
     };
     return {
-      write: (chunk) => asked(`write ${part}`, () => pipeline.add(chunk)),
+      write: (chunk) => asked(`write ${part}`, () => upload.add(chunk)),
       seal: () =>
         asked(`seal ${sealed}`, async () => {
-          const writtenBytes = await pipeline.end();
-          await files.sync(handle);
-          await files.close(handle);
+          const writtenBytes = await upload.end();
+          mustCount();
+          const link = upload.link();
+          const files = filesOf(link);
+          await upload.close();
           mustCount();
           const status = await files.stat(part);
           if (status?.size !== writtenBytes)
@@ -201,25 +212,31 @@ export function createSftpStore(name: string, spec: SftpStore, host: HostName): 
             );
           if ((await files.stat(sealed)) !== null) throw taken(sealed);
           state = 'unsure';
-          await link.ask<undefined>((sftp, answer) => sftp.rename(part, sealed, answer)).catch(renameFailed);
+          await link
+            .ask<undefined>((sftp, answer) => sftp.rename(part, sealed, answer))
+            .catch(async (error: unknown) => {
+              await renameFailed(files, error);
+            });
           state = 'sealed';
           if (isDropped()) await files.unlink(sealed);
           mustCount();
           link.release();
         }),
-      discard: () =>
-        using(`discard ${part}`, async (now) => {
-          dropped = true;
-          if (!link.isLost()) await files.close(handle).catch(() => undefined);
-          link.release();
+      discard: () => {
+        dropped = true;
+        upload.stop();
+        return using(`discard ${part}`, async (now) => {
+          if (!upload.link().isLost()) await upload.close().catch(() => undefined);
+          upload.link().release();
           const isThere = (await now.stat(part)) !== null;
           await now.unlink(part);
           // Only our own rename takes our part away.
           if (state === 'sealed' || (state === 'unsure' && !isThere)) await now.unlink(sealed);
-        }),
+        });
+      },
     };
 
-    async function renameFailed(error: unknown): Promise<void> {
+    async function renameFailed(files: Files, error: unknown): Promise<void> {
       if (!(error instanceof SftpError) || error.status !== failure) throw error;
       state = 'part';
       if ((await files.stat(sealed)) !== null) throw taken(sealed);

@@ -25,6 +25,10 @@ export interface Sshd {
   /** Ends the server, and what it has forked for clients. */
   stop(): Promise<void>;
   start(): Promise<void>;
+  /** Ends all connections, and not the server. */
+  endSessions(): Promise<void>;
+  /** What the server says of the start of its machine: another text, another start. */
+  readonly bootFile: string;
 }
 
 /** A real OpenSSH server in a mount namespace of its own: with its own users, and a /run that is its own. */
@@ -45,6 +49,8 @@ export async function startSshd(
     join(folder, 'passwd'),
     [...users, 'sshd:x:65534:65534::/run/sshd:/usr/sbin/nologin', ''].join('\n'),
   );
+  const bootFile = join(folder, 'boot');
+  await writeFile(bootFile, 'the first start\n');
   await writeFile(join(folder, 'shadow'), 'root:*:19000:0:99999:7:::\n', { mode: 0o600 });
   await writeFile(
     join(folder, 'config'),
@@ -70,7 +76,7 @@ export async function startSshd(
       ? ''
       : `mount -t tmpfs -o size=${options.storeBytes} tmpfs "$1/store" && `;
   const script =
-    'mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/shadow" /etc/shadow && mount -t tmpfs tmpfs /run && ' +
+    'mount --bind "$1/boot" /proc/sys/kernel/random/boot_id && mount --bind "$1/passwd" /etc/passwd && mount --bind "$1/shadow" /etc/shadow && mount -t tmpfs tmpfs /run && ' +
     `${small}mkdir /run/sshd && exec "$2" -D -e -f "$1/config"`;
   const logFile = join(folder, 'log');
   let server: Started | null = null;
@@ -89,9 +95,15 @@ export async function startSshd(
   };
   await start();
   const [type = '', key = ''] = (await readFile(join(folder, 'host.pub'), 'utf8')).split(' ');
+  const endSessions = async (): Promise<void> => {
+    const sessions = server === null ? [] : await descendants(server.pid);
+    for (const pid of sessions) sendSignal(pid, 'SIGKILL');
+  };
   return {
     folder,
     port,
+    bootFile,
+    endSessions,
     spec: {
       ...{ kind: 'sftp', host: '127.0.0.1', port, user: 'root', directory, shared: true, keeper: 'mongo-1' },
       key: { file: join(folder, 'user') },

@@ -7,12 +7,30 @@ export interface Wire {
   readonly port: number;
   /** Ends all connections at once; new ones are made again. */
   cut(): void;
+  /** Where connections go that are made from now on; null: nowhere. */
+  lead(toPort: number | null): void;
+  /** Connections that went nowhere. */
+  refused(): number;
+  /** Towards the server, of all connections. */
+  carriedBytes(): number;
 }
 
 export async function startWire(cleanup: Cleanup, toPort: number): Promise<Wire> {
   const sockets = new Set<Socket>();
+  let leadsTo: number | null = toPort;
+  let bytes = 0;
+  let refused = 0;
   const server = createServer((near) => {
-    const far = connect(toPort, '127.0.0.1');
+    if (leadsTo === null) {
+      refused += 1;
+      near.on('error', () => undefined);
+      near.resetAndDestroy();
+      return;
+    }
+    const far = connect(leadsTo, '127.0.0.1');
+    near.on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+    });
     for (const socket of [near, far]) {
       sockets.add(socket);
       socket.on('error', () => undefined);
@@ -32,5 +50,13 @@ export async function startWire(cleanup: Cleanup, toPort: number): Promise<Wire>
     cut();
     server.close();
   });
-  return { port: (server.address() as AddressInfo).port, cut };
+  return {
+    port: (server.address() as AddressInfo).port,
+    cut,
+    lead: (to) => {
+      leadsTo = to;
+    },
+    refused: () => refused,
+    carriedBytes: () => bytes,
+  };
 }
