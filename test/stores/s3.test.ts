@@ -1,3 +1,6 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import {
   DeleteObjectCommand,
   GetObjectCommand,
@@ -8,12 +11,14 @@ import {
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { openStore } from '../../activities/stores/activities.ts';
+import { createS3Store } from '../../activities/stores/s3/store.ts';
 import { partBytes } from '../../activities/stores/s3/upload.ts';
 import type { S3Store } from '../../model/site.ts';
 import { freePort } from '../support/ports.ts';
 import { createCleanup, waitFor } from '../support/processes.ts';
 import { conformance } from './conformance.ts';
 import { noMinio, startMinio, type Minio } from './rigs/s3.ts';
+import { startWire, type Wire } from './rigs/wire.ts';
 import { failureOf, setOf, siteOf } from './support.ts';
 
 conformance({
@@ -106,25 +111,83 @@ suite('an S3 server that is not as expected', () => {
     expect(KeyCount).toBe(0);
   });
 
-  test('a server that ends in the middle fails the part; after its return nothing of it stays', async () => {
-    const store = open({ prefix: 'ended/' });
-    const part = await store.create(set, 'db/file', 'one');
-    await part.write(Buffer.alloc(16 * mib));
-    await minio.stop();
-    const error = await failureOf(
-      (async () => {
-        for (;;) await part.write(Buffer.alloc(16 * mib));
-      })(),
-    );
-    expect(error.mayPass).toBe(true);
-    await minio.start();
-    await part.discard();
-    expect(await store.sizeBytes(set, 'db/file')).toBeNull();
-    expect(await store.folders('vitam')).toEqual([]);
-    const again = await store.create(set, 'db/file', 'one');
-    await again.write(Buffer.from('whole'));
-    await again.seal();
-    expect(await store.readText(set, 'db/file')).toBe('whole');
+  describe('in the middle of an upload', () => {
+    const content = randomBytes(72 * mib);
+    let wire: Wire;
+    beforeAll(async () => {
+      wire = await startWire(cleanup, minio.port);
+    });
+    const openPatient = (prefix: string, withinMs: number) =>
+      createS3Store(
+        'vault',
+        { ...minio.spec, prefix, endpoint: `http://127.0.0.1:${wire.port}` },
+        'mongo-1',
+        withinMs,
+      );
+    const digestOf = async (chunks: AsyncIterable<Buffer>): Promise<string> => {
+      const hash = createHash('sha256');
+      for await (const chunk of chunks) hash.update(chunk);
+      return hash.digest('hex');
+    };
+
+    test('a server that restarts and one that is busy for a while: only the parts on the way go again', async () => {
+      const busy = createServer((request, response) => {
+        request.resume();
+        response.writeHead(503, { connection: 'close' }).end();
+      }).listen(0, '127.0.0.1');
+      cleanup.add(() => busy.close());
+      const before = wire.carriedBytes();
+      const store = openPatient('resumed/', 60_000);
+      const part = await store.create(set, 'db/file', 'one');
+      const write = (fromMib: number, toMib: number) =>
+        part.write(content.subarray(fromMib * mib, toMib * mib));
+      await write(0, 16);
+      await write(16, 24);
+      await minio.stop();
+      const back = minio.start();
+      await write(24, 40);
+      await back;
+      await write(40, 48);
+      wire.lead((busy.address() as AddressInfo).port);
+      wire.cut();
+      setTimeout(() => {
+        wire.lead(minio.port);
+        wire.cut();
+      }, 1_500);
+      await write(48, 64);
+      await write(64, 72);
+      await part.seal();
+      expect(await digestOf(store.read(set, 'db/file'))).toBe(
+        createHash('sha256').update(content).digest('hex'),
+      );
+      expect(wire.carriedBytes() - before).toBeLessThan(1.5 * content.length);
+    });
+
+    test('a server that stays away fails it after its time; once that is back nothing of it stays', async () => {
+      const store = openPatient('ended/', 1_500);
+      const part = await store.create(set, 'db/file', 'one');
+      await part.write(Buffer.alloc(16 * mib));
+      wire.lead(null);
+      wire.cut();
+      const goneMs = performance.now();
+      const error = await failureOf(
+        (async () => {
+          for (;;) await part.write(Buffer.alloc(16 * mib));
+        })(),
+      );
+      expect(error.message).toMatch(/could not write .*(ECONNRE|EPIPE)/);
+      expect(error.mayPass).toBe(true);
+      expect(performance.now() - goneMs).toBeLessThan(15_000);
+      await expect(part.seal()).rejects.toThrow(/ECONNRE|EPIPE/);
+      wire.lead(minio.port);
+      await part.discard();
+      expect(await store.sizeBytes(set, 'db/file')).toBeNull();
+      expect(await store.folders('vitam')).toEqual([]);
+      const again = await store.create(set, 'db/file', 'one');
+      await again.write(Buffer.from('whole'));
+      await again.seal();
+      expect(await store.readText(set, 'db/file')).toBe('whole');
+    });
   });
 
   test('with object lock nobody removes the content before its time, and retention still lets go of the set', async () => {

@@ -22,10 +22,16 @@ export function failureOf(error: unknown): S3Failure | null {
   };
 }
 
+/** The server, or the way to it, may be there again soon. A full disk takes longer. */
+export function isOutage(error: unknown): boolean {
+  const failure = failureOf(error);
+  return failure !== null && failure.mayPass && failure.status !== 507;
+}
+
 /** `ECONNREFUSED`: the SDK may keep only the words of what it wraps. */
 function networkCodeOf(error: Error): string | null {
   if ('code' in error && typeof error.code === 'string') return error.code;
-  return /\b(E[A-Z]{4,})\b/.exec(error.message)?.[1] ?? null;
+  return /\b(E[A-Z]{4,}|TimeoutError)\b/.exec(error.message)?.[1] ?? null;
 }
 
 export function isMissing(error: unknown): boolean {

@@ -1,10 +1,11 @@
 import type { SetRef } from '../../../model/manifest.ts';
 import type { HostName, S3Store } from '../../../model/site.ts';
 import { asking, type Cause } from '../asking.ts';
+import { comesBackWithinMs, persist } from '../patience.ts';
 import { StoreError, filePath, isPart, manifestName, partPath, segment, setPath } from '../names.ts';
 import type { Part, Store } from '../store.ts';
 import { createBucket, lockOf } from './bucket.ts';
-import { failureOf, isMissing, isNotImplemented, isTaken, isUploadGone } from './errors.ts';
+import { failureOf, isMissing, isNotImplemented, isOutage, isTaken, isUploadGone } from './errors.ts';
 import { createUploader } from './upload.ts';
 import type { Upload } from './upload.ts';
 
@@ -13,7 +14,12 @@ import type { Upload } from './upload.ts';
  * `.<name>.<owner>.part` says which, so that whoever comes later finds it. What is sealed is never written over: by
  * If-None-Match where the server knows that of uploads, else by looking right before.
  */
-export function createS3Store(name: string, spec: S3Store, host: HostName): Store {
+export function createS3Store(
+  name: string,
+  spec: S3Store,
+  host: HostName,
+  withinMs = comesBackWithinMs,
+): Store {
   const bucket = createBucket(spec);
   const place = `${spec.endpoint.replace(/\/+$/, '')}/${spec.bucket}/${spec.prefix}`;
   const where = `Store ${name} (${place}) on host ${host}`;
@@ -33,7 +39,8 @@ export function createS3Store(name: string, spec: S3Store, host: HostName): Stor
         const upload = { key, uploadId: await bucket.beginUpload(key, lockOf(spec)) };
         try {
           await bucket.put(mark, JSON.stringify(upload));
-          return createPart(upload, mark, createUploader(await bucket.client(), spec.bucket, upload));
+          const client = await bucket.client();
+          return createPart(upload, mark, createUploader(client, spec.bucket, upload, withinMs));
         } catch (error) {
           await bucket.abortUpload(upload).catch(() => undefined);
           throw error;
@@ -128,6 +135,9 @@ export function createS3Store(name: string, spec: S3Store, host: HostName): Stor
     let state: 'part' | 'unsure' | 'sealed' = 'part';
     let digest: string | null = null;
     let dropped = false;
+    const ended = new AbortController();
+    const patiently = <T>(action: () => Promise<T>): Promise<T> =>
+      persist(action, { withinMs, mayPass: isOutage, signal: ended.signal });
     const isDropped = (): boolean => dropped;
     const mustCount = (): void => {
       if (isDropped()) throw new StoreError(`${key} was dropped meanwhile: it is not sealed.`);
@@ -139,30 +149,34 @@ export function createS3Store(name: string, spec: S3Store, host: HostName): Stor
           const uploaded = await uploader.end();
           ({ digest } = uploaded);
           mustCount();
-          if ((await bucket.sizeBytes(key)) !== null) throw taken(key);
+          if ((await patiently(() => bucket.sizeBytes(key))) !== null) throw taken(key);
+          mustCount();
           state = 'unsure';
-          await complete(upload, uploaded.parts).catch(async (error: unknown) => {
+          await patiently(() => complete(upload, uploaded.parts)).catch(async (error: unknown) => {
             // An answer that was lost on the way, and asked for again: it is ours.
             if (!(isTaken(error) || isUploadGone(error))) throw error;
-            if ((await bucket.digest(key)) === uploaded.digest) return;
+            if ((await patiently(() => bucket.digest(key))) === uploaded.digest) return;
             state = 'part';
             throw isTaken(error) ? taken(key) : error;
           });
           state = 'sealed';
-          const [size, found] = await Promise.all([bucket.sizeBytes(key), bucket.digest(key)]);
+          const [size, found] = await patiently(() =>
+            Promise.all([bucket.sizeBytes(key), bucket.digest(key)]),
+          );
           if (size !== uploaded.sizeBytes || (found !== null && found !== uploaded.digest))
             throw new StoreError(
               `${where}: the server has ${size ?? 'no'} bytes of ${key} with the digest ${found ?? 'unknown'}, and ` +
                 `${uploaded.sizeBytes} with the digest ${uploaded.digest} were sent.`,
               { mayPass: true },
             );
-          await bucket.delete(mark);
+          await patiently(() => bucket.delete(mark));
           if (isDropped()) await bucket.delete(key);
           mustCount();
         }),
       discard: () =>
         asked(`discard ${key}`, async () => {
           dropped = true;
+          ended.abort();
           await uploader.stop();
           await bucket.abortUpload(upload);
           const isOurs =

@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { S3Client } from '@aws-sdk/client-s3';
+import type { Patience } from '../patience.ts';
+import { persist } from '../patience.ts';
+import { isOutage } from './errors.ts';
 
 const mib = 1024 * 1024;
 /** At most 10,000 parts make an object (Amazon S3 User Guide, "multipart upload limits"): later ones are larger. */
@@ -29,9 +32,18 @@ export interface Uploaded {
   readonly digest: string;
 }
 
-/** The parts of one object, one after the other; the server refuses one whose SHA-256 is not the one that we took. */
-export function createUploader(client: S3Client, bucket: string, { key, uploadId }: Upload) {
+/**
+ * The parts of one object, one after the other; the server refuses one whose SHA-256 is not the one that we took. One that
+ * fails is sent again while the server may be back `withinMs`.
+ */
+export function createUploader(
+  client: S3Client,
+  bucket: string,
+  { key, uploadId }: Upload,
+  withinMs: number,
+) {
   const ended = new AbortController();
+  const patience: Patience = { withinMs, mayPass: isOutage, signal: ended.signal };
   const underWay = new Set<Promise<void>>();
   const sent: Sent[] = [];
   let pieces: Buffer[] = [];
@@ -60,12 +72,13 @@ export function createUploader(client: S3Client, bucket: string, { key, uploadId
   const uploadPart = async (mine: number, body: Buffer): Promise<void> => {
     const { UploadPartCommand } = await import('@aws-sdk/client-s3');
     const digest = createHash('sha256').update(body).digest();
-    const { ETag } = await client.send(
-      new UploadPartCommand({
-        ...{ Bucket: bucket, Key: key, UploadId: uploadId, PartNumber: mine, Body: body },
-        ...{ ContentLength: body.length, ChecksumSHA256: digest.toString('base64') },
-      }),
-      { abortSignal: ended.signal },
+    const input = {
+      ...{ Bucket: bucket, Key: key, UploadId: uploadId, PartNumber: mine, Body: body },
+      ...{ ContentLength: body.length, ChecksumSHA256: digest.toString('base64') },
+    };
+    const { ETag } = await persist(
+      () => client.send(new UploadPartCommand(input), { abortSignal: ended.signal }),
+      patience,
     );
     sent.push({ number: mine, etag: ETag, digest });
   };

@@ -14,6 +14,7 @@ export const noMinio =
 export interface Minio {
   readonly folder: string;
   readonly spec: S3Store;
+  readonly port: number;
   readonly client: S3Client;
   /** With object lock. */
   makeBucket(name: string, lock?: boolean): Promise<void>;
@@ -68,6 +69,7 @@ export async function startMinio(cleanup: Cleanup): Promise<Minio> {
   await makeBucket('vault');
   return {
     folder,
+    port,
     client,
     makeBucket,
     start,
