@@ -8,6 +8,7 @@ const mib = 1024 * 1024;
 /** At most 10,000 parts make an object (Amazon S3 User Guide, "multipart upload limits"): later ones are larger. */
 const firstPartBytes = 16 * mib;
 const doubleEvery = 1_250;
+/** With the part that is gathered. */
 const underWayBytes = 64 * mib;
 
 interface Sent {
@@ -46,7 +47,9 @@ export function createUploader(
   const patience: Patience = { withinMs, mayPass: isOutage, signal: ended.signal };
   const underWay = new Set<Promise<void>>();
   const sent: Sent[] = [];
-  let pieces: Buffer[] = [];
+  /** What a server took at the first time nobody reads any more. New memory each time would go back late. */
+  let spare: Buffer[] = [];
+  let gathered: Buffer | null = null;
   let gatheredBytes = 0;
   let inFlightBytes = 0;
   let sizeBytes = 0;
@@ -55,11 +58,16 @@ export function createUploader(
   const mustBeWell = (): void => {
     if (failed !== null) throw failed.error;
   };
-  const send = (body: Buffer): void => {
+  const send = (memory: Buffer): void => {
     number += 1;
     const mine = number;
+    const body = memory.subarray(0, gatheredBytes);
+    [gathered, gatheredBytes] = [null, 0];
     inFlightBytes += body.length;
     const going = uploadPart(mine, body)
+      .then((isFirst) => {
+        if (isFirst) spare.push(memory);
+      })
       .catch((error: unknown) => {
         failed ??= { error };
       })
@@ -69,38 +77,44 @@ export function createUploader(
       });
     underWay.add(going);
   };
-  const uploadPart = async (mine: number, body: Buffer): Promise<void> => {
+  const uploadPart = async (mine: number, body: Buffer): Promise<boolean> => {
     const { UploadPartCommand } = await import('@aws-sdk/client-s3');
     const digest = createHash('sha256').update(body).digest();
     const input = {
       ...{ Bucket: bucket, Key: key, UploadId: uploadId, PartNumber: mine, Body: body },
       ...{ ContentLength: body.length, ChecksumSHA256: digest.toString('base64') },
     };
-    const { ETag } = await persist(
-      () => client.send(new UploadPartCommand(input), { abortSignal: ended.signal }),
-      patience,
-    );
+    let tries = 0;
+    const { ETag, $metadata } = await persist(() => {
+      tries += 1;
+      return client.send(new UploadPartCommand(input), { abortSignal: ended.signal });
+    }, patience);
     sent.push({ number: mine, etag: ETag, digest });
+    return tries === 1 && $metadata.attempts === 1;
   };
-  const flush = async (): Promise<void> => {
-    const body = Buffer.concat(pieces);
-    pieces = [];
-    gatheredBytes = 0;
-    while (underWay.size > 0 && inFlightBytes + body.length > underWayBytes) await Promise.race(underWay);
+  /** For the next part. Waits until there is room for it. */
+  const memoryFor = async (bytes: number): Promise<Buffer> => {
+    while (underWay.size > 0 && inFlightBytes + bytes > underWayBytes) await Promise.race(underWay);
     mustBeWell();
-    send(body);
+    spare = spare.filter(({ length }) => length === bytes);
+    return spare.pop() ?? Buffer.allocUnsafeSlow(bytes);
   };
   return {
     async add(chunk: Buffer): Promise<void> {
       mustBeWell();
-      pieces.push(chunk);
-      gatheredBytes += chunk.length;
       sizeBytes += chunk.length;
-      if (gatheredBytes >= partBytes(number)) await flush();
+      for (let from = 0; from < chunk.length;) {
+        const memory = (gathered ??= await memoryFor(partBytes(number)));
+        const copied = chunk.copy(memory, gatheredBytes, from);
+        from += copied;
+        gatheredBytes += copied;
+        if (gatheredBytes === memory.length) send(memory);
+      }
     },
     /** All that was written is at the server. */
     async end(): Promise<Uploaded> {
-      if (gatheredBytes > 0 || number === 0) await flush();
+      mustBeWell();
+      if (gatheredBytes > 0 || number === 0) send(gathered ?? Buffer.alloc(0));
       await Promise.all(underWay);
       mustBeWell();
       const parts = [...sent].sort((one, other) => one.number - other.number);
@@ -119,7 +133,7 @@ export function createUploader(
     /** Nothing more is sent. */
     async stop(): Promise<void> {
       ended.abort();
-      pieces = [];
+      [gathered, gatheredBytes, spare] = [null, 0, []];
       failed ??= { error: new Error('the upload was given up') };
       await Promise.allSettled(underWay);
     },
