@@ -4,8 +4,8 @@ import type { Site } from '../model/site.ts';
 import { searchAttributes } from '../workflows/messages.ts';
 import { checkoutPath } from './checkout.ts';
 import { clockOf, type NightClock } from './clock.ts';
-import { startCluster, type DemoCluster } from './cluster.ts';
-import { fillDatabase } from './documents.ts';
+import { mongodOf, startCluster, type DemoCluster } from './cluster.ts';
+import { fillDatabases } from './documents.ts';
 import { startHosts } from './hosts.ts';
 import { startDevServer, type DevServer } from './local/temporal.ts';
 import { giveLogins } from './logins.ts';
@@ -35,14 +35,14 @@ export async function build(
   const { places, cleanup } = machine;
   const beganAt = Date.now();
   const [cluster, temporal] = await out.during(
-    'MongoDB 7: 2 shards of 3, 3 config servers, 1 mongos; Temporal; the trees of files',
+    'MongoDB 7: 2 shards of 3, 3 config servers, 1 mongos; the offer’s own MongoDB; Temporal; the trees of files',
     () => Promise.all([startCluster(places, site), startTemporal(machine), fillTrees(places, site)]),
   );
   out.line(`Temporal on ${temporal.address}, its UI: ${temporal.uiUrl ?? ''}`);
 
   await out.during(
     'documents in sharded collections, chunks on both shards; the user of docs/mongodb.md',
-    () => Promise.all([fillDatabase(cluster.uri, places), giveLogins(places, site, cluster)]),
+    () => Promise.all([fillDatabases(cluster, places), giveLogins(places, site, cluster)]),
   );
 
   const vitam = await defineVitam(places, site, cluster);
@@ -52,7 +52,7 @@ export async function build(
     unit: places.unit,
     servicectl,
     countWorkflows: checkoutPath('demo/services/count-workflows'),
-    mongod: program('mongod'),
+    mongodOf: (name) => program(mongodOf(name)),
     portOf: vitam.portOf,
     memberOf: (name) => cluster.memberOf.get(name)?.name ?? name,
     clock,

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import type { MongodbEngine, Site } from '../model/site.ts';
 import type { Running } from './local/mongodb/deployment.ts';
 import { acceptsConnections, type Member, type Servers } from './local/mongodb/server.ts';
+import { startReplicaSet, type ReplicaSet } from './local/mongodb/replica-set.ts';
 import { startShardedCluster, type ShardedCluster } from './local/mongodb/sharded-cluster.ts';
 import { endOf } from './local/processes.ts';
 import { waitFor } from './local/wait.ts';
@@ -19,8 +20,9 @@ import {
   type Unit,
 } from './services/supervised.ts';
 
-/** A sharded cluster whose members lie where the example's site file has them. */
+/** The sharded cluster of the example, and the offer's replica set; members lie where the example's site file has them. */
 export interface DemoCluster extends ShardedCluster, Running {
+  readonly offer: ReplicaSet;
   /** By the member's name in the example: `mongo-1:27018`. */
   readonly memberOf: ReadonlyMap<string, Member>;
 }
@@ -37,8 +39,36 @@ const politely = ['nice', '-n', '5'];
 
 const setNames = ['shard1', 'shard2', 'config'];
 
-/** Starts the servers of the example's `vitam-mongo` under servicectl, each as the service that the example names. */
+/** Starts the servers of the example under servicectl, each as the service that the example names. */
 export async function startCluster(places: Places, site: Site): Promise<DemoCluster> {
+  const [cluster, offer] = await Promise.all([startSharded(places, site), startOffer(places, site)]);
+  const [name = ''] = Object.keys(mongodbOf(site, 'offer-mongo').members);
+  const [member] = offer.members;
+  return {
+    ...cluster,
+    offer,
+    memberOf: new Map([...cluster.memberOf, ...(member === undefined ? [] : [[name, member] as const])]),
+  };
+}
+
+/** One member needs no emulator for long. */
+export function mongodOf(name: string): 'mongod' | 'mongod-native' {
+  return name === 'offer-mongo' ? 'mongod-native' : 'mongod';
+}
+
+function startOffer(places: Places, site: Site): Promise<ReplicaSet> {
+  const [member] = Object.values(mongodbOf(site, 'offer-mongo').members);
+  if (member === undefined) throw new Error('the example’s offer has no member');
+  const { host, service, data } = member;
+  return startReplicaSet({
+    ...{ mongod: program('mongod-native'), name: 'offer', members: 1, auth: true },
+    servers: createUnitServers(places.aliveLock),
+    parameters: [`shutdownTimeoutMillisForSignaledShutdown=${shutdownMs}`],
+    placeOf: () => made(places.unit(host, service), places.onHost(host, data)),
+  });
+}
+
+async function startSharded(places: Places, site: Site): Promise<Omit<DemoCluster, 'offer'>> {
   const members = Object.entries(mongodbOf(site).members);
   const inSet = (set: string) => members.filter(([, { data }]) => setOf(data) === set);
   const cluster = await startShardedCluster({
@@ -65,9 +95,9 @@ export async function startCluster(places: Places, site: Site): Promise<DemoClus
   return { ...cluster, memberOf };
 }
 
-export function mongodbOf(site: Site): MongodbEngine {
-  const engine = site.databases['vitam-mongo']?.engine;
-  if (engine?.kind !== 'mongodb') throw new Error('the example has no MongoDB named vitam-mongo');
+export function mongodbOf(site: Site, name = 'vitam-mongo'): MongodbEngine {
+  const engine = site.databases[name]?.engine;
+  if (engine?.kind !== 'mongodb') throw new Error(`the example has no MongoDB named ${name}`);
   return engine;
 }
 

@@ -22,13 +22,14 @@ export async function loseEverything(
   vitam: Vitam,
 ): Promise<Lost> {
   await endUnits();
+  const members = [...cluster.members, ...cluster.offer.members];
   const folders = [
-    ...cluster.members.map(({ dataDir }) => dataDir),
+    ...members.map(({ dataDir }) => dataDir),
     ...trees(places, site).map(({ folder }) => folder),
   ];
   for (const folder of folders)
     for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true });
-  await Promise.all(cluster.members.map((member) => cluster.startMember(member)));
+  await Promise.all(members.map((member) => cluster.startMember(member)));
   // It accepts no connection: it looks for its config servers, which know of no set.
   await startUnit({ name: 'mongos', folder: dirname(cluster.mongos.pidFile) });
   const units = unitsOf(places, site, vitam);

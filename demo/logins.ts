@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { MongoClient, type Document } from 'mongodb';
-import type { SecretRef, Site } from '../model/site.ts';
+import type { MongodbMember, SecretRef, Site } from '../model/site.ts';
 import { checkoutPath } from './checkout.ts';
 import { mongodbOf, type DemoCluster } from './cluster.ts';
 import type { Places } from './places.ts';
@@ -9,18 +9,19 @@ import type { Places } from './places.ts';
 const login = { user: 'coldbackup', password: 'of the demo: / and @' };
 
 /**
- * Makes the user and the roles of docs/mongodb.md, as they stand there: on each shard, and through mongos. Writes its
+ * Makes the user and the roles of docs/mongodb.md, as they stand there: on each shard, through mongos, and in the offer's set. Writes its
  * logins where the example refers to them, each on the host that uses it.
  */
 export async function giveLogins(places: Places, site: Site, cluster: DemoCluster): Promise<void> {
   const blocks = rolesOf(readFileSync(checkoutPath('docs/mongodb.md'), 'utf8'));
   await Promise.all([
     createUser(cluster.uri, blocks, ['coldbackupMember', 'coldbackupRouter']),
-    ...cluster.shards.map(({ uri }) => createUser(uri, blocks, ['coldbackupMember'])),
+    ...[...cluster.shards, cluster.offer].map(({ uri }) => createUser(uri, blocks, ['coldbackupMember'])),
   ]);
   const { mongos, members } = mongodbOf(site);
   if (mongos) write(places, mongos.host, mongos.uri, cluster.mongos.port);
-  for (const [name, { host, uri }] of Object.entries(members)) {
+  const all = [members, mongodbOf(site, 'offer-mongo').members].flatMap(Object.entries<MongodbMember>);
+  for (const [name, { host, uri }] of all) {
     const member = cluster.memberOf.get(name);
     if (!member) throw new Error(`the cluster has no member for ${name}`);
     write(places, host, uri, member.port);

@@ -13,7 +13,7 @@ export interface Places {
   readonly reports: string;
   readonly logs: string;
   readonly temporalDatabase: string;
-  /** What every service had acknowledged, one file each and start: for the proof. */
+  /** What every service had acknowledged, one file each and start, documents in a folder for each database: for the proof. */
   readonly acknowledged: string;
   /** Where an absolute path of a host lies here: each has its own `/vitam`, `/etc` and `/backup`. */
   readonly onHost: (host: string, path: string) => string;

@@ -9,11 +9,11 @@ export interface Miniature {
   readonly unit: (host: string, service: string) => string;
   readonly servicectl: string;
   readonly countWorkflows: string;
-  /** How mongod is run. */
-  readonly mongod: readonly string[];
+  /** How the mongod of a database is run. */
+  readonly mongodOf: (database: string) => readonly string[];
   /** Of a service's status page. */
   readonly portOf: (service: string) => number;
-  /** As the cluster calls the member that the example calls `mongo-1:27018`. */
+  /** As its set calls the member that the example calls `mongo-1:27018`. */
   readonly memberOf: (name: string) => string;
   readonly clock: NightClock;
 }
@@ -44,8 +44,8 @@ export function demoSite(example: string, here: Miniature): string {
     ['counts', 'active-workflows', 'command'],
     node(document, [here.countWorkflows, here.onHost(counter, workflowFolder)]),
   );
-  replaceMembers(document, here);
   for (const database of keys(document, ['databases'])) {
+    if (document.hasIn(['databases', database, 'mongodb'])) replaceMembers(document, database, here);
     const files = ['databases', database, 'files'];
     if (document.hasIn(files))
       replacePath(document, [...files, 'roots', 0], text(document, [...files, 'host']), here);
@@ -84,11 +84,12 @@ function replaceService(document: Document, service: string, here: Miniature): v
   }
 }
 
-function replaceMembers(document: Document, here: Miniature): void {
-  const path = ['databases', 'vitam-mongo', 'mongodb'];
+function replaceMembers(document: Document, database: string, here: Miniature): void {
+  const path = ['databases', database, 'mongodb'];
   const mongos = [...path, 'mongos'];
-  replacePath(document, [...mongos, 'uri', 'file'], text(document, [...mongos, 'host']), here);
-  document.setIn([...path, 'mongod'], node(document, here.mongod));
+  if (document.hasIn(mongos))
+    replacePath(document, [...mongos, 'uri', 'file'], text(document, [...mongos, 'host']), here);
+  document.setIn([...path, 'mongod'], node(document, here.mongodOf(database)));
   const members = document.getIn([...path, 'members']);
   if (!isMap(members)) throw new Error('the example has no members');
   for (const pair of members.items) {

@@ -4,12 +4,12 @@ import type { Site } from '../model/site.ts';
 import { programPath } from './checkout.ts';
 import type { DemoCluster } from './cluster.ts';
 import { mongodbOf } from './cluster.ts';
-import { collections, database } from './documents.ts';
+import { offerContent, vitamContent, type Content } from './documents.ts';
 import { freePort } from './local/ports.ts';
 import { waitFor } from './local/wait.ts';
 import type { Places } from './places.ts';
 import { addObject } from './services/offer.ts';
-import type { ServiceSettings } from './services/settings.ts';
+import type { DocumentSettings, ServiceSettings } from './services/settings.ts';
 import { defineUnit, isRunning, logOf, startUnit, type Unit } from './services/supervised.ts';
 import { jobName, workflowFolder } from './site.ts';
 
@@ -32,8 +32,12 @@ const archives: Readonly<Record<string, { readonly files: number; readonly sizeB
 
 /** Defines every service of the example that is not a server of the cluster; starts nothing. */
 export async function defineVitam(places: Places, site: Site, cluster: DemoCluster): Promise<Vitam> {
-  const { members, routers = [] } = mongodbOf(site);
-  const servers = new Set([...Object.values(members).map(({ service }) => service), ...routers]);
+  const servers = new Set(
+    [mongodbOf(site), mongodbOf(site, 'offer-mongo')].flatMap(({ members, routers = [] }) => [
+      ...Object.values(members).map(({ service }) => service),
+      ...routers,
+    ]),
+  );
   const services = Object.entries(site.services).filter(([name]) => !servers.has(name));
   const ports = new Map<string, number>();
   for (const [name] of services) ports.set(name, await freePort());
@@ -46,12 +50,9 @@ export async function defineVitam(places: Places, site: Site, cluster: DemoClust
       port: portOf(name),
       unitFolder: folder,
       acknowledged: places.acknowledged,
-      ...(isUser(site, name) && {
-        documents: {
-          uri: cluster.uri,
-          database,
-          collection: collections[index % collections.length] ?? '',
-        },
+      ...(isUser(site, name, 'vitam-mongo') && { documents: placeIn(vitamContent, cluster.uri, index) }),
+      ...(isUser(site, name, 'offer-mongo') && {
+        documents: placeIn(offerContent, cluster.offer.uri, index),
       }),
       ...treeOf(places, site, name),
       ...(name === 'processing' && {
@@ -143,8 +144,12 @@ function define(places: Places, folder: string, program: string, settings: objec
   return defineUnit(folder, [process.execPath, programPath(program), file], places.aliveLock);
 }
 
-function isUser(site: Site, service: string): boolean {
-  return site.databases['vitam-mongo']?.usedBy.includes(service) ?? false;
+function isUser(site: Site, service: string, name: string): boolean {
+  return site.databases[name]?.usedBy.includes(service) ?? false;
+}
+
+function placeIn({ database, collections }: Content, uri: string, index: number): DocumentSettings {
+  return { uri, database, collection: collections[index % collections.length] ?? '' };
 }
 
 async function answers(port: number): Promise<boolean> {

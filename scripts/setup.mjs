@@ -89,7 +89,7 @@ const components = {
 };
 
 const presets = {
-  demo: ['node-modules', 'tools', 'temporal', 'mongodb'],
+  demo: ['node-modules', 'tools', 'temporal', 'mongodb', 'mongodb-native'],
   test: Object.keys(components),
 };
 

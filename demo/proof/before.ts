@@ -32,7 +32,7 @@ export async function lookBefore(
   cluster: DemoCluster,
   vitam: Vitam,
 ): Promise<Before> {
-  const sets = [...cluster.shards, cluster.config];
+  const sets = [...cluster.shards, cluster.config, cluster.offer];
   return {
     services: new Map(
       [...unitsOf(places, site, vitam)].map(([name, unit]) => [

@@ -4,7 +4,8 @@ import { isDeepStrictEqual } from 'node:util';
 import type { MongoClient } from 'mongodb';
 import { openCopy } from '../../activities/mongodb/open-copy.ts';
 import type { DatabaseRecord, MongodbSetRecord } from '../../model/manifest.ts';
-import { collections, database } from '../documents.ts';
+import { mongodOf } from '../cluster.ts';
+import { offerContent, vitamContent, type Content } from '../documents.ts';
 import { freePort } from '../local/ports.ts';
 import { chunksOf, withClient } from './before.ts';
 import { program } from '../programs.ts';
@@ -20,11 +21,17 @@ export async function proveCopies(facts: Facts, set: PublishedSet, look: Look): 
   const records = recordsOf(set);
   const shards = records.filter(({ role }) => role === 'shard');
   const config = records.find(({ role }) => role === 'config');
-  const acknowledged = acknowledgedIds(facts);
+  const offer = records.filter(({ role }) => role === 'replica-set');
+  const acknowledged = acknowledgedIds(facts, vitamContent);
+  const ofOffer = acknowledgedIds(facts, offerContent);
   await Promise.all([
     look(
       `the copies of ${shards.length} shards hold the ${acknowledged.size} documents acknowledged, and no other`,
-      proveDocuments(facts, set, shards, acknowledged),
+      proveDocuments(facts, set, shards, vitamContent, acknowledged),
+    ),
+    look(
+      `the copy of the offer’s MongoDB holds the ${ofOffer.size} documents acknowledged, and no other`,
+      proveDocuments(facts, set, offer, offerContent, ofOffer),
     ),
     look('the copy of the config servers has the chunks as they lay', proveChunks(facts, set, config)),
   ]);
@@ -40,10 +47,13 @@ async function proveDocuments(
   facts: Facts,
   set: PublishedSet,
   shards: readonly MongodbSetRecord[],
+  content: Content,
   acknowledged: ReadonlySet<string>,
 ): Promise<readonly string[]> {
   const perShard = await Promise.all(
-    shards.map((record) => whileOpen(facts, set, record, (uri) => withClient(uri, idsOf))),
+    shards.map((record) =>
+      whileOpen(facts, set, record, (uri) => withClient(uri, (client) => idsOf(client, content))),
+    ),
   );
   const held = perShard.flat();
   const heldOnce = new Set(held);
@@ -75,7 +85,7 @@ async function proveChunks(
 async function whileOpen<T>(
   facts: Facts,
   set: PublishedSet,
-  { artifact, member, marker }: MongodbSetRecord,
+  { artifact, member, marker, role }: MongodbSetRecord,
   ask: (uri: string) => Promise<T>,
 ): Promise<T> {
   const root = await unpack(facts, set, artifact);
@@ -83,7 +93,7 @@ async function whileOpen<T>(
   const copy = await openCopy({
     archiveDir: join(root, dataDir),
     scratchDir: `${root}-scratch`,
-    command: program('mongod'),
+    command: program(mongodOf(role === 'replica-set' ? 'offer-mongo' : 'vitam-mongo')),
     port: await freePort(),
     marker,
     readOnly: true,
@@ -95,7 +105,10 @@ async function whileOpen<T>(
   }
 }
 
-export async function idsOf(client: MongoClient): Promise<readonly string[]> {
+export async function idsOf(
+  client: MongoClient,
+  { database, collections }: Content,
+): Promise<readonly string[]> {
   const ids = await Promise.all(
     collections.map((name) =>
       client
@@ -110,11 +123,10 @@ export async function idsOf(client: MongoClient): Promise<readonly string[]> {
 }
 
 /** Of the archive and of every service's start before the night; what came after the restart is not among them. */
-export function acknowledgedIds({ places }: Facts): ReadonlySet<string> {
-  const files = readdirSync(places.acknowledged).filter((name) => /(^archive-.*|-1)\.ids$/.test(name));
+export function acknowledgedIds({ places }: Facts, { database }: Content): ReadonlySet<string> {
+  const folder = join(places.acknowledged, database);
+  const files = readdirSync(folder).filter((name) => /(^archive-.*|-1)\.ids$/.test(name));
   return new Set(
-    files.flatMap((name) =>
-      readFileSync(join(places.acknowledged, name), 'utf8').split('\n').filter(Boolean),
-    ),
+    files.flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n').filter(Boolean)),
   );
 }

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { MongoClient } from 'mongodb';
 import type { Report } from '../../model/progress.ts';
 import type { Lost } from '../disaster.ts';
-import { collections, database } from '../documents.ts';
+import { offerContent, vitamContent, type Content } from '../documents.ts';
 import { waitFor } from '../local/wait.ts';
 import type { Output } from '../output.ts';
 import { instanceOf, isRunning } from '../services/supervised.ts';
@@ -46,11 +46,17 @@ export async function proveRestored(
     'the balancer’s settings are what they were before the night, word for word',
     proveSettings(facts),
   );
-  const acknowledged = acknowledgedIds(facts);
-  await look(
-    `the cluster holds the ${acknowledged.size} documents acknowledged before the copy, and of later only new ones`,
-    documents(facts, acknowledged),
-  );
+  const { cluster } = facts;
+  for (const [what, uri, content] of [
+    ['the cluster', cluster.uri, vitamContent],
+    ['the offer’s MongoDB', cluster.offer.uri, offerContent],
+  ] as const) {
+    const acknowledged = acknowledgedIds(facts, content);
+    await look(
+      `${what} holds the ${acknowledged.size} documents acknowledged before the copy, and of later only new ones`,
+      documents(facts, uri, content, acknowledged),
+    );
+  }
   await look('each range of keys lies on the shard where it lay before the night', ranges(facts));
   for (const tree of trees(facts.places, facts.site)) {
     const expected = expectedDigests(facts, tree);
@@ -69,9 +75,14 @@ function newLabels({ vitam }: Facts): readonly string[] {
   return [...vitam.units].map(([name, unit]) => `${name}-${instanceOf(unit)}`);
 }
 
-async function documents(facts: Facts, acknowledged: ReadonlySet<string>): Promise<readonly string[]> {
+async function documents(
+  facts: Facts,
+  uri: string,
+  content: Content,
+  acknowledged: ReadonlySet<string>,
+): Promise<readonly string[]> {
   const labels = newLabels(facts);
-  const ids = new Set(await withClient(facts.cluster.uri, idsOf));
+  const ids = new Set(await withClient(uri, (client) => idsOf(client, content)));
   const missing = [...acknowledged].filter((id) => !ids.has(id));
   const extra = [...ids].filter(
     (id) => !acknowledged.has(id) && !labels.some((label) => id.startsWith(`${label}-`)),
@@ -111,6 +122,7 @@ function withoutNew(
 /** Documents of the last start come in, through mongos. */
 async function writeAgain(facts: Facts): Promise<readonly string[]> {
   const labels = newLabels(facts);
+  const { database, collections } = vitamContent;
   const written = async (client: MongoClient) => {
     const counts = await Promise.all(
       collections.map((name) =>

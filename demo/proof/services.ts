@@ -1,5 +1,5 @@
 import { MongoClient } from 'mongodb';
-import { collections, database } from '../documents.ts';
+import { vitamContent } from '../documents.ts';
 import { waitFor } from '../local/wait.ts';
 import { heldBy, instanceOf, isRunning } from '../services/supervised.ts';
 import { stoppedService } from '../vitam.ts';
@@ -62,6 +62,7 @@ export async function held(facts: Facts): Promise<readonly string[]> {
 /** Documents of a second start come in, through mongos. */
 async function writeAgain({ cluster }: Facts): Promise<readonly string[]> {
   const client = new MongoClient(cluster.uri);
+  const { database, collections } = vitamContent;
   try {
     await waitFor(
       async () => {

@@ -30,7 +30,8 @@ async function run({
   process.once('SIGTERM', () => stopping.abort());
   const label = `${name}-${readFileSync(join(unitFolder, 'instance'), 'utf8').trim()}`;
   const file = join(acknowledged, label);
-  const writer = documents && createDocumentWriter(documents, label, `${file}.ids`, stopping.signal);
+  const ids = join(acknowledged, documents?.database ?? '', `${label}.ids`);
+  const writer = documents && createDocumentWriter(documents, label, ids, stopping.signal);
   const page = await serve(port, name, writer);
   const { tree, workflows } = work;
   await Promise.all([

@@ -14,7 +14,7 @@ const here: Miniature = {
   unit: (host, service) => `/demo/hosts/${host}/services/${service}`,
   servicectl: '/checkout/demo/services/servicectl',
   countWorkflows: '/checkout/demo/services/count-workflows',
-  mongod: ['/programs/mongod'],
+  mongodOf: () => ['/programs/mongod'],
   portOf: () => 20_001,
   memberOf: (name) => {
     if (!seen.includes(name)) seen.push(name);

@@ -155,7 +155,9 @@ export function createMiniature(
         pid: 1,
         checks: [],
         copyBy: Object.fromEntries(
-          mongodbOf(plan()).members.map(({ name }) => [`${mongodbOf(plan()).database}/${name}`, 'reflink']),
+          mongodbsOf(plan()).flatMap(({ database, members }) =>
+            members.map(({ name }) => [`${database}/${name}`, 'reflink']),
+          ),
         ),
       }),
       observeHost: async () => ({ host, held: false, services: [], balancers: [] }),
@@ -220,12 +222,12 @@ export function createMiniature(
       drillSet: async () => Promise.reject(new Error('not in the miniature')),
       recordProof: async () => undefined,
       readProofs: async () => [],
-      mongodbTopology: async () => ({
-        topology: 'sharded',
-        sets: setsOf(mongodbOf(plan())),
-        shards: [],
-        balancer: balancer.settings,
-      }),
+      mongodbTopology: async ({ database }) => {
+        const found = mongodbsOf(plan()).find((one) => one.database === database) ?? mongodbOf(plan());
+        return found.mongosHost === null
+          ? { topology: 'replica-set', sets: setsOf(found), shards: null, balancer: null }
+          : { topology: 'sharded', sets: setsOf(found), shards: [], balancer: balancer.settings };
+      },
       mongodbGate: async () => undefined,
       mongodbPrimary: async ({ member }) => ({ primary: primaryOf(member) }),
       mongodbMark: async () => ({ marker: { ts: '1,1', term: 1 } }),
@@ -292,36 +294,49 @@ export function createMiniature(
   }
 
   function primaryOf(member: string): string | null {
-    const db = mongodbOf(plan());
-    const set = setsOf(db).find(({ members }) => members.includes(member));
-    const up = db.members.filter(
-      ({ name, service, host }) =>
-        set?.members.includes(name) && state.get(`${service}@${host}`) === 'running',
-    );
+    const all = mongodbsOf(plan());
+    const set = all.flatMap(setsOf).find(({ members }) => members.includes(member));
+    const up = all
+      .flatMap(({ members }) => members)
+      .filter(
+        ({ name, service, host }) =>
+          set?.members.includes(name) && state.get(`${service}@${host}`) === 'running',
+      );
     return up[0]?.name ?? null;
   }
 }
 
-/** As in the example: services are named after their set, `mongod-shard1-a`, `mongoc-a`. */
+/** As in the example: services are named after their set, `mongod-shard1-a`, `mongoc-a`, `mongod-offer`. */
 function setsOf(db: PlanMongodb) {
-  const setName = (service: string) => service.slice(0, service.lastIndexOf('-'));
+  const setName = (service: string) =>
+    db.mongosHost === null ? service : service.slice(0, service.lastIndexOf('-'));
   return [...new Set(db.members.map(({ service }) => setName(service)))].map((set) => ({
     set,
-    role: set === 'mongoc' ? ('config' as const) : ('shard' as const),
+    role:
+      db.mongosHost === null
+        ? ('replica-set' as const)
+        : set === 'mongoc'
+          ? ('config' as const)
+          : ('shard' as const),
     members: db.members.filter(({ service }) => setName(service) === set).map(({ name }) => name),
     primary: null,
   }));
 }
 
+/** The cluster. */
 function mongodbOf(plan: Plan): PlanMongodb {
+  const [first] = mongodbsOf(plan);
+  if (first === undefined) throw new Error('the plan has no MongoDB');
+  return first;
+}
+
+function mongodbsOf(plan: Plan): readonly PlanMongodb[] {
   const all = (steps: readonly PlanStep[]): readonly PlanMongodb[] =>
     steps.flatMap((step) => {
       if (step.kind === 'parallel') return step.branches.flatMap((branch) => all(branch.steps));
       return step.kind === 'backup' ? step.databases.filter((database) => database.engine === 'mongodb') : [];
     });
-  const [first] = all(plan.steps);
-  if (first === undefined) throw new Error('the plan has no MongoDB');
-  return first;
+  return all(plan.steps);
 }
 
 function artifactOf(name: string, store: string, host: HostName, database: string): Artifact {

@@ -37,7 +37,7 @@ describe('the plan of the Vitam night', () => {
       '2/processing/3: stop processing',
       '3: stop functional-administration, logbook, metadata, storage, storage-default-offer',
       '4: stop elasticsearch',
-      '5: cold backup of vitam-mongo, offer-files, elasticsearch-data, configuration to vault',
+      '5: cold backup of vitam-mongo, offer-mongo, offer-files, elasticsearch-data, configuration to vault',
     ]);
   });
 
@@ -86,6 +86,7 @@ describe('the plan of the Vitam night', () => {
     ]);
     expect(plan.holds['mongo-2']).toEqual([
       'service/mongoc-b',
+      'service/mongod-offer',
       'service/mongod-shard1-b',
       'service/mongod-shard2-a',
       'service/storage',
@@ -97,7 +98,7 @@ describe('the plan of the Vitam night', () => {
   test('has the database as the file does: members in order, writers with their hosts', async () => {
     const plan = resolvePlan(await loadSite(EXAMPLE), { procedure: 'nightly', startedAt: AT_20 });
     const backup = plan.steps.find((step) => step.kind === 'backup');
-    const [mongodb, files] = backup?.kind === 'backup' ? backup.databases : [];
+    const [mongodb, offer, files] = backup?.kind === 'backup' ? backup.databases : [];
     expect(mongodb).toMatchObject({
       engine: 'mongodb',
       from: 'primary',
@@ -112,6 +113,7 @@ describe('the plan of the Vitam night', () => {
       stopWithinMs: 120_000,
       readyWithinMs: 300_000,
     });
+    expect(offer).toMatchObject({ engine: 'mongodb', mongosHost: null, allowSetDown: true });
     expect(files).toEqual({
       engine: 'files',
       database: 'offer-files',
