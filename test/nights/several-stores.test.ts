@@ -9,8 +9,8 @@ import { openNights, type Night, type Nights } from './night.ts';
 /** The example, with a second store that may be left out: one read goes to both. */
 const folder = mkdtempSync(join(tmpdir(), 'coldbackup-several-'));
 const file = join(folder, 'vitam.yaml');
-/** One of each shard, the config set, and three trees. */
-const sources = 6;
+/** One of each shard, the config set, the offer’s set, and three trees. */
+const sources = 7;
 let nights: Nights;
 
 beforeAll(async () => {
