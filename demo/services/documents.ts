@@ -54,14 +54,15 @@ export function createDocumentWriter(
 }
 
 /**
- * A write whose outcome is not known is asked for again under the same _id: it is there once, and it is known. As long as
- * no server is found at all, it waits for one.
+ * A write whose outcome is not known is asked for again under the same _id: it is there once, and it is known. For as long as
+ * the service is to run; when it is to stop, a write that no server can have taken is given up.
  */
 async function untilAcknowledged(
   documents: Collection<Stored>,
   document: Stored,
   stopping: AbortSignal,
 ): Promise<boolean> {
+  let mayBeThere = false;
   let giveUpAt: number | null = null;
   for (;;) {
     try {
@@ -69,9 +70,12 @@ async function untilAcknowledged(
       return true;
     } catch (error) {
       if (error instanceof MongoServerError && error.code === duplicateKey) return true;
-      if (!(error instanceof MongoServerSelectionError)) giveUpAt ??= Date.now() + giveUpMs;
-      else if (giveUpAt === null && stopping.aborted) return false;
-      if (giveUpAt !== null && Date.now() > giveUpAt) throw error;
+      mayBeThere ||= !(error instanceof MongoServerSelectionError);
+      if (stopping.aborted) {
+        if (!mayBeThere) return false;
+        giveUpAt ??= Date.now() + giveUpMs;
+        if (Date.now() > giveUpAt) throw error;
+      }
       console.log(`${document._id} is tried again: ${String(error)}`);
       await sleep(100);
     }
