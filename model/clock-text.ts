@@ -37,5 +37,15 @@ export function withClockTimes(text: string, clock: Clock): string {
 }
 
 function part(instant: Instant, timeZone: string, options: Intl.DateTimeFormatOptions): string {
-  return new Intl.DateTimeFormat('en-GB', { ...options, timeZone }).format(new Date(instant));
+  return formatterOf(timeZone, options).format(new Date(instant));
+}
+
+/** One costs more to make than a thousand to use, and a night tells the time in every line of its details. */
+const formatters = new Map<string, Intl.DateTimeFormat>();
+
+function formatterOf(timeZone: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  const key = JSON.stringify([timeZone, options]);
+  const formatter = formatters.get(key) ?? new Intl.DateTimeFormat('en-GB', { ...options, timeZone });
+  formatters.set(key, formatter);
+  return formatter;
 }
