@@ -1,7 +1,6 @@
 import { LockedError } from '../activities/system/lock.ts';
 import { FileSafetyError } from '../config/file-safety.ts';
-import { SiteFileError } from '../config/problem.ts';
-import { UnknownSiteError } from '../config/sites.ts';
+import { SiteFileError, UnknownSiteError } from '../config/problem.ts';
 import {
   AlreadyRunningError,
   NoSuchRunError,

@@ -1,4 +1,3 @@
-import { createLogUpdate } from 'log-update';
 import type { ColdbackupClient } from '../client/client.ts';
 import type { RunRef } from '../client/reports.ts';
 import type { Watched } from '../client/watch.ts';
@@ -17,7 +16,7 @@ export function viewFor(json: 'json-lines' | 'nothing' | null): View {
 
 /** Shows a run until it has ended; on a terminal drawn again and again, elsewhere a line for each change. */
 export async function follow(client: ColdbackupClient, run: RunRef, view: View): Promise<Report> {
-  const show = viewers[view]();
+  const show = await viewers[view]();
   const { seen, end } = show;
   const leave = (): void => {
     end();
@@ -42,8 +41,9 @@ interface Viewer {
   readonly end: () => void;
 }
 
-const viewers: Readonly<Record<View, () => Viewer>> = {
-  screen() {
+const viewers: Readonly<Record<View, () => Viewer | Promise<Viewer>>> = {
+  async screen() {
+    const { createLogUpdate } = await import('log-update');
     const draw = createLogUpdate(process.stdout);
     return {
       seen: ({ progress, copies, waits, trouble }) => {

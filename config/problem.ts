@@ -38,6 +38,11 @@ export class SiteFileError extends Error {
   }
 }
 
+/** Thrown when nobody serves a site of this name. */
+export class UnknownSiteError extends Error {
+  override readonly name = 'UnknownSiteError';
+}
+
 /** For a terminal: `file:line:column  key  message`, and the hint on a line of its own. */
 export function formatProblems(problems: readonly Problem[]): string {
   return problems

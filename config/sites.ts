@@ -3,7 +3,7 @@ import path from 'node:path';
 import { loadSite } from './load.ts';
 import type { LoadedSite } from './load.ts';
 import { byDistance, quoteWithNearest } from './nearest.ts';
-import { SiteFileError } from './problem.ts';
+import { SiteFileError, UnknownSiteError } from './problem.ts';
 import type { Problem } from './problem.ts';
 
 export interface LoadedSites {
@@ -11,11 +11,6 @@ export interface LoadedSites {
   readonly sites: ReadonlyMap<string, LoadedSite>;
   /** Of the files that cannot be served. */
   readonly problems: readonly Problem[];
-}
-
-/** Thrown when nobody serves a site of this name. */
-export class UnknownSiteError extends Error {
-  override readonly name = 'UnknownSiteError';
 }
 
 /**

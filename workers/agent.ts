@@ -12,6 +12,8 @@ import { lockFile } from '../activities/system/lock.ts';
 import type { AgentActivities } from '../model/activities.ts';
 import type { LoadedSite } from '../config/load.ts';
 import { agentQueue } from '../workflows/messages.ts';
+import { aborted } from './aborted.ts';
+import { agentFolder } from './agent-folder.ts';
 import { connectPatiently, identityOf, serverOptions, type Server } from './connection.ts';
 import { version } from './version.ts';
 
@@ -24,11 +26,6 @@ export interface AgentOptions extends Server {
   /** Ends the agent: tasks are given back, running copies go on for the next. */
   readonly signal: AbortSignal;
   readonly onReady?: () => void;
-}
-
-/** Where an agent keeps its journal and its lock. */
-export function agentFolder(stateFolder: string, site: string, host: string): string {
-  return join(stateFolder, site, host);
 }
 
 /**
@@ -109,14 +106,6 @@ function allBeating(activities: AgentActivities): object {
 /** A change is known by its place in the plan: `1/app-1/web`. */
 function aboutOf(input: { readonly id?: string } | undefined): unknown {
   return input?.id === undefined ? undefined : { of: input.id };
-}
-
-/** Settles when the signal aborts. */
-export function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
 
 async function lockLost(lost: Promise<void>, folder: string): Promise<never> {

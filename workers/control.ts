@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { createControlActivities } from '../activities/control.ts';
 import type { Report } from '../model/progress.ts';
 import { controlQueue, searchAttributes } from '../workflows/messages.ts';
-import { aborted } from './agent.ts';
+import { aborted } from './aborted.ts';
 import { connectPatiently, identityOf, serverOptions, type Server } from './connection.ts';
 
 export interface ControlOptions extends Server {

@@ -15,7 +15,7 @@ import type { LoadedSite } from '../config/load.ts';
 import { undoOrder, walkUndo, type Entry } from '../model/ledger.ts';
 import type { NotBack } from '../model/progress.ts';
 import type { Limits } from '../model/site.ts';
-import { agentFolder } from './agent.ts';
+import { agentFolder } from './agent-folder.ts';
 
 export interface RecoverOptions {
   readonly loaded: LoadedSite;

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { loadSite, type LoadedSite } from '../../config/load.ts';
+import type { LoadedSite } from '../../config/load.ts';
 import { formatProblems, SiteFileError } from '../../config/problem.ts';
 import { endWith } from '../ending.ts';
 import { messageOf } from '../errors.ts';
@@ -30,6 +30,7 @@ type Checked = { readonly file: string } & (
 );
 
 async function check(file: string): Promise<Checked> {
+  const { loadSite } = await import('../../config/load.ts');
   try {
     return { file, loaded: await loadSite(file), problems: [] };
   } catch (error) {

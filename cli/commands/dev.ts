@@ -3,7 +3,7 @@ import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Logger } from 'pino';
-import { loadSites, type LoadedSites } from '../../config/sites.ts';
+import type { LoadedSites } from '../../config/sites.ts';
 import { formatProblems } from '../../config/problem.ts';
 import { UsageError } from '../errors.ts';
 import { print } from '../terminal.ts';
@@ -31,6 +31,7 @@ export function addDev(program: Command): void {
     .action(async (sites: readonly string[], options: DevOptions) => {
       const state = resolve(options.state);
       const served = gather(sites.length === 0 ? ['.'] : sites, join(state, 'sites'));
+      const { loadSites } = await import('../../config/sites.ts');
       const known = await loadSites(served);
       if (known.problems.length > 0) throw new UsageError(formatProblems(known.problems));
       if (known.sites.size === 0) throw new UsageError(`there is no site file (*.yaml) in ${served}`);

@@ -1,6 +1,5 @@
 import { Option, type Command } from 'commander';
 import { SiteFileError } from '../../config/problem.ts';
-import { loadSites } from '../../config/sites.ts';
 import { scheduled, type Scheduled } from '../../model/schedule.ts';
 import type { Site } from '../../model/site.ts';
 import { endWith } from '../ending.ts';
@@ -63,6 +62,7 @@ function addApply(schedule: Command): void {
 
 /** All of them right: a schedule of a file that cannot be read would look as if it were no longer wanted. */
 async function sitesOf(place: string): Promise<readonly Site[]> {
+  const { loadSites } = await import('../../config/sites.ts');
   const { sites, problems } = await loadSites(place);
   if (problems.length > 0) throw new SiteFileError(place, problems);
   if (sites.size === 0) throw new UsageError(`${place} has no site file (*.yaml)`);

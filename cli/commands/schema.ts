@@ -1,5 +1,4 @@
 import type { Command } from 'commander';
-import { siteJsonSchema } from '../../config/json-schema.ts';
 import { printJson } from '../terminal.ts';
 
 export function addSchema(program: Command): void {
@@ -8,5 +7,8 @@ export function addSchema(program: Command): void {
     .summary('print the JSON Schema of site files')
     .description('Prints the JSON Schema of site files, for editors: a description on every key.')
     .addHelpText('after', '\nExample:\n  coldbackup schema > site.schema.json')
-    .action(() => printJson(siteJsonSchema()));
+    .action(async () => {
+      const { siteJsonSchema } = await import('../../config/json-schema.ts');
+      printJson(siteJsonSchema());
+    });
 }

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander';
-import { duration } from '../../config/schema/scalars.ts';
+import { durationForm, durationMs, durationPattern } from '../../config/duration.ts';
 import type { Patience } from '../../model/watchdog.ts';
 import type { WatchdogRound } from '../../workers/watchdog.ts';
 import { endWith } from '../ending.ts';
@@ -116,10 +116,9 @@ function optionsOf(command: WatchdogCommand) {
 }
 
 function positive(words: string): number {
-  const { data, error } = duration.safeParse(words);
-  if (data === undefined)
-    throw new InvalidArgumentError(`It takes ${error.issues[0]?.message ?? 'a duration'}.`);
-  return data;
+  const ms = durationPattern.test(words) ? durationMs(words) : 0;
+  if (ms === 0) throw new InvalidArgumentError(`It takes ${durationForm}, longer than nothing.`);
+  return ms;
 }
 
 function httpUrl(words: string): string {

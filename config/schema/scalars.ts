@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import type { Argv, SecretRef } from '../../model/site.ts';
+import { durationForm, durationMs, durationPattern } from '../duration.ts';
 import { expected, expectedUnseen, strict, text } from './expect.ts';
 import { oneKeyOf, pickOne } from './one-key-of.ts';
 
@@ -14,10 +15,7 @@ export const HOST_NAME = text(
 );
 
 /** → milliseconds */
-export const duration = text(
-  /^(\d{1,4}h(\d{1,4}m)?(\d{1,6}s)?|\d{1,4}m(\d{1,6}s)?|\d{1,6}s)$/,
-  'a duration such as "90s", "2m" or "1h30m"',
-)
+export const duration = text(durationPattern, durationForm)
   .refine((words) => durationMs(words) > 0, { error: 'expected a duration longer than nothing' })
   .transform(durationMs);
 
@@ -134,14 +132,6 @@ function byFile(file: string): SecretRef {
 
 function byEnv(env: string): SecretRef {
   return { env };
-}
-
-function durationMs(words: string): number {
-  const unit = { h: 3_600_000, m: 60_000, s: 1000 };
-  return [...words.matchAll(/(\d+)([hms])/g)].reduce(
-    (sum, [, digits, letter]) => sum + Number(digits) * unit[letter as keyof typeof unit],
-    0,
-  );
 }
 
 function portOf(address: string): string {

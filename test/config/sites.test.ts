@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { parseSite } from '../../config/load.ts';
-import { loadSites, siteNamed, UnknownSiteError } from '../../config/sites.ts';
+import { UnknownSiteError } from '../../config/problem.ts';
+import { loadSites, siteNamed } from '../../config/sites.ts';
 import { SMALL_SITE, spoil } from './small-site.ts';
 
 let folder = '';
