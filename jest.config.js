@@ -11,6 +11,7 @@ export default {
   },
   moduleFileExtensions: ['ts', 'js', 'mjs', 'json'],
   modulePathIgnorePatterns: ['<rootDir>/dist/'],
+  testSequencer: '<rootDir>/scripts/test-order.mjs',
   testTimeout: 120_000,
   maxWorkers: 2,
 };
