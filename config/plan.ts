@@ -244,6 +244,7 @@ function toPlanDatabase(site: Site, database: string, from: BackupStep['from']):
     })),
     allowSetDown: engine.allow.includes('set-down'),
     ...(engine.copyBy !== undefined && { copyBy: engine.copyBy }),
+    ...(engine.fingerprint !== undefined && { fingerprint: engine.fingerprint }),
   };
 }
 

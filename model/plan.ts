@@ -192,6 +192,8 @@ export interface PlanMongodb extends PlanWriters {
   readonly allowSetDown: boolean;
   /** Copied on the host, started again, archived after. Absent: archived while stopped. */
   readonly copyBy?: CopyWay | 'auto';
+  /** Absent: taken. */
+  readonly fingerprint?: 'none';
 }
 
 export interface PlanFiles extends PlanWriters {

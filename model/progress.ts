@@ -117,8 +117,18 @@ export interface Report {
   readonly checks: readonly Check[];
   readonly decisions: readonly DecisionRecord[];
   readonly warnings: readonly string[];
+  /** What the fingerprints of its sets cost. Absent: none was taken. */
+  readonly fingerprints?: readonly FingerprintCost[];
   /** Of a restore. */
   readonly restore?: RestoreReport;
+}
+
+/** A replica set's content, read on a member that ran, while another one was copied. */
+export interface FingerprintCost {
+  readonly database: string;
+  readonly set: string;
+  readonly member: string;
+  readonly tookMs: number;
 }
 
 export interface RestoreReport {

@@ -138,6 +138,8 @@ export interface MongodbEngine {
   /** Keyed as the cluster calls the member: `host:port`. */
   readonly members: Readonly<Record<string, MongodbMember>>;
   readonly allow: readonly 'set-down'[];
+  /** Absent: taken on another member than the one that is stopped. */
+  readonly fingerprint?: 'none';
   /** How mongod is run, of the version of the members: what a restore opens a copy with. Absent: that of drills. */
   readonly mongod?: Argv;
 }

@@ -231,6 +231,7 @@ async function close(run: Run, failure: Failure | null): Promise<Report> {
     checks: run.checks,
     decisions: run.decisions,
     warnings: run.warnings,
+    ...(run.fingerprints.length > 0 && { fingerprints: run.fingerprints }),
     ...(run.restore !== null && { restore: run.restore }),
   };
   run.report = report;

@@ -13,6 +13,7 @@ import type {
   Check,
   DecisionRecord,
   DownService,
+  FingerprintCost,
   NotBack,
   NowItem,
   Outcome,
@@ -70,6 +71,7 @@ export interface Run {
   /** How the run ends by an operator's word. */
   end: { readonly outcome: Outcome; readonly reason: string } | null;
   report: Report | null;
+  readonly fingerprints: FingerprintCost[];
   /** Of a restore: what is replaced, and where what was there before is. */
   restore: RestoreReport | null;
 }
@@ -121,6 +123,7 @@ export function openRun(input: ProcedureInput): Run {
     early: false,
     end: null,
     report: null,
+    fingerprints: [],
     restore: null,
   };
 }

@@ -22,6 +22,7 @@ export function reportScreen(report: Report, localTimezone: string, paint: Paint
     ...(nothingDone ? [] : [stepsTable(steps)]),
     ...(services.length > 0 ? [servicesTable(report)] : []),
     ...(sets.length > 0 ? [setsTable(report)] : []),
+    ...(report.fingerprints !== undefined ? [fingerprintsTable(report.fingerprints)] : []),
     ...(report.restore !== undefined && !nothingDone ? [restoreText(report.restore, paint)] : []),
     ...(decisions.length > 0 ? [decisionsTable(decisions, { timezone, now: report.endedAt })] : []),
     ...(notBack.length > 0 ? [notBackText(report, paint)] : []),
@@ -101,6 +102,17 @@ function setsTable({ sets }: Report): string {
   return columns([
     ['set', 'store', 'size'],
     ...sets.map(({ set, store, sizeBytes }) => [set.id, store, bytes(sizeBytes)]),
+  ]);
+}
+
+function fingerprintsTable(fingerprints: NonNullable<Report['fingerprints']>): string {
+  return columns([
+    ['fingerprint', 'read on', 'took'],
+    ...fingerprints.map(({ database, set, member, tookMs }) => [
+      `${database} ${set}`,
+      member,
+      exactly(tookMs),
+    ]),
   ]);
 }
 

@@ -26,6 +26,9 @@ afterAll(async () => {
 test('shards, then config servers are back before anything is archived, the balancer after the fingerprints, the copies go last', async () => {
   const { report, calls, differences } = await nights.run(() => undefined);
   expect(report).toMatchObject({ outcome: 'complete' });
+  expect(report.fingerprints?.map(({ database: of, set }) => `${of} ${set}`).sort()).toEqual(
+    ['mongoc', 'mongod-shard1', 'mongod-shard2'].map((set) => `vitam-mongo ${set}`),
+  );
   expect(differences).toEqual([]);
   const snapshots = positions(calls, 'applyChange', `0/${database}/`);
   expect(snapshots).toHaveLength(3);

@@ -6,7 +6,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { storesLeft } from '../../workflows/copy.ts';
 import { openNights, type Night, type Nights } from './night.ts';
 
-/** The example, with a second store that may be left out: one read goes to both. */
+/** The example, with a second store that may be left out: one read goes to both; and without fingerprints. */
 const folder = mkdtempSync(join(tmpdir(), 'coldbackup-several-'));
 const file = join(folder, 'vitam.yaml');
 /** One of each shard, the config set, the offer’s set, and three trees. */
@@ -15,6 +15,7 @@ let nights: Nights;
 
 beforeAll(async () => {
   const example = readFileSync('examples/vitam.yaml', 'utf8')
+    .replace(/^( +)members:$/m, '$1fingerprint: none\n$1members:')
     .replace(/^( +)to: \[vault\]$/m, '$1to: [vault, offsite]\n$1needs: any')
     .replace(
       /^stores:$/m,
@@ -34,6 +35,15 @@ const copies = ({ calls }: Night): readonly string[] =>
 const setsOf = ({ report }: Night): readonly string[] => report.sets.map(({ store }) => store).sort();
 const mongo = (store: string) => (name: string, artifact: string) =>
   name === store && artifact.startsWith('vitam-mongo/');
+
+test('of a database with fingerprint: none nothing is read to compare it with, and its set says so', async () => {
+  const { calls, manifests, report } = await nights.run(() => undefined);
+  expect(calls.filter((call) => call.includes('mongodbFingerprint'))).toEqual([]);
+  expect(report.fingerprints).toBeUndefined();
+  const [database] = manifests[0]?.databases ?? [];
+  const none = { fingerprint: { none: 'the site file says fingerprint: none' } };
+  expect(database).toMatchObject({ database: 'vitam-mongo', sets: [none, none, none] });
+});
 
 describe('a backup to several stores', () => {
   test('reads each source once, and there is a whole set in each of them', async () => {

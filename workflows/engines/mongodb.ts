@@ -84,7 +84,7 @@ async function archiveStopped(
 ): Promise<readonly Print[]> {
   const [, prints] = await together<unknown>([
     () => together(stopped.map((one) => () => copyMember(run, plan, target, one))),
-    () => together(stopped.map((one) => () => fingerprint(run, plan, one))),
+    () => together(stopped.map((one) => () => fingerprint(run, plan, target, one))),
     () => together(stopped.map((one) => () => assertNoWriter(run, plan, one))),
   ]);
   await attest(run, plan, membersOfHosts(stopped));
@@ -104,7 +104,7 @@ async function archiveStarted(
 ): Promise<readonly Print[]> {
   const [prints] = await together<unknown>([
     async () => {
-      const taken = await together(stopped.map((one) => () => fingerprint(run, plan, one)));
+      const taken = await together(stopped.map((one) => () => fingerprint(run, plan, target, one)));
       await attest(run, plan);
       return taken;
     },
@@ -342,14 +342,30 @@ async function archiveSnapshot(
 async function fingerprint(
   run: Run,
   plan: PlanMongodb,
+  { step }: BackupTarget,
   { set, member, marker }: Stopped,
-): Promise<Readonly<Record<string, unknown>> | null> {
+): Promise<Print> {
+  if (plan.fingerprint === 'none') return { none: 'the site file says fingerprint: none' };
   const other = membersOf(plan, set).find(({ name }) => name !== member.name);
   if (other === undefined) return null;
-  return ask(run, other, `fingerprint of ${set.set}`, fingerprintMs).mongodbFingerprint({
-    ...of(run, plan, other),
-    marker,
+  const what = `fingerprint of ${plan.database} ${set.set}`;
+  const done = showNow(run, what, {
+    ...{ step, text: `taking the ${what} on ${other.name}`, until: null, then: null },
   });
+  const beganAtMs = Date.now();
+  try {
+    const print = await ask(run, other, `fingerprint of ${set.set}`, fingerprintMs).mongodbFingerprint({
+      ...of(run, plan, other),
+      marker,
+    });
+    const { database } = plan;
+    run.fingerprints.push({
+      ...{ database, set: set.set, member: other.name, tookMs: Date.now() - beganAtMs },
+    });
+    return print;
+  } finally {
+    done();
+  }
 }
 
 /** Stopping a primary does not stop writes: the set elects another. */

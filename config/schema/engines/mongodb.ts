@@ -50,6 +50,11 @@ export function mongodbSchema(known: Known) {
       .describe(
         'How data is taken: by a copy on the host (reflink, btrfs snapshot, plain copy), archived once the member is started again; stream: archived while it is stopped; auto: the best that is possible. Default: stream.',
       ),
+    fingerprint: oneOf('none')
+      .exactOptional()
+      .describe(
+        'none: its content is not read on another member while the copy is made; a restore is then not compared, and a drill validates each collection instead. Default: it is.',
+      ),
     allow: z
       .array(oneOf('set-down'), { error: expected('a list') })
       .superRefine(refuseTwins)
