@@ -124,8 +124,13 @@ export async function showSet(store: Store, set: SetRef): Promise<Manifest> {
   );
 }
 
+/** One of ours has a few kB for each artifact. What is larger would only fill the memory of whoever lists the store. */
+const mostManifestBytes = 64 * 1024 * 1024;
+
 export async function readManifest(store: Store, set: SetRef): Promise<ReadManifest> {
-  const text = await store.readText(set, manifestName);
+  const sizeBytes = await store.sizeBytes(set, manifestName);
+  if (sizeBytes !== null && sizeBytes > mostManifestBytes) return { kind: 'rubbish' };
+  const text = sizeBytes === null ? null : await store.readText(set, manifestName);
   if (text === null) return { kind: 'none' };
   const head = headSchema.safeParse(parsedJson(text));
   if (!head.success || !isSameSet(head.data.set, set)) return { kind: 'rubbish' };

@@ -100,6 +100,20 @@ describe('publishing', () => {
     );
   });
 
+  test('a manifest of 1 GB is none, is not read, and stays where it is', async () => {
+    await publishOne();
+    const huge = setOf('2026-11-01T190000Z-ffffffff');
+    const file = join(folderOf(directory, huge), 'manifest.json');
+    await mkdir(folderOf(directory, huge), { recursive: true });
+    await writeFile(file, JSON.stringify({ format: 1, set: huge }));
+    await truncate(file, 2 ** 30);
+    expect((await stores().listSets(where)).map((one) => one.set.id)).toEqual([set.id]);
+    await expect(stores().showSet({ ...where, set: huge })).rejects.toThrow('There is no set');
+    const now = new Date(Date.now() + 30 * dayMs).toISOString();
+    expect(await stores().pruneSets({ plan: planWith({ last: 1 }), store: 'vault', now })).toEqual([]);
+    expect((await stat(file)).size).toBe(2 ** 30);
+  });
+
   test('a set of a later format is listed as such, and neither shown nor removed', async () => {
     await publishOne();
     const later = setOf('2026-11-01T190000Z-ffffffff');
