@@ -116,7 +116,9 @@ export async function picture(tree: string): Promise<string> {
     'find . -type f -print0 | sort -z | xargs -0 sha256sum',
     `find . -print0 | sort -z | xargs -0 getfattr -h -d -m '^user|^security|^system.posix' -e hex`,
   ].join(' && ');
-  return (await runCommand(['bash', '-c', script], { cwd: tree, env: { LC_ALL: 'C' } })).stdout;
+  // Bytes that are no UTF-8 would all look alike here.
+  const shown = `set -o pipefail; { ${script}; } | cat -v`;
+  return (await runCommand(['bash', '-c', shown], { cwd: tree, env: { LC_ALL: 'C' } })).stdout;
 }
 
 export async function filesBelow(folder: string): Promise<readonly string[]> {
