@@ -20,13 +20,11 @@ export function changesBetween(
   return [
     ...(before?.phase === after.phase ? [] : [`${after.site}/${after.procedure}: ${after.phase}`]),
     ...stepChanges(before, after),
-    ...newIn(before?.now.map(nowText), after.now.map(nowText)).map((text) => withClockTimes(text, clock)),
-    ...newIn(before?.decisions.map(decisionText), after.decisions.map(decisionText)).map((text) =>
-      withClockTimes(text, clock),
-    ),
+    ...newIn(before?.now.map(nowText), after.now.map(nowText)),
+    ...newIn(before?.decisions.map(decisionText), after.decisions.map(decisionText)),
     ...newIn(before?.warnings, after.warnings).map((warning) => `note: ${warning}`),
     ...newIn(before?.notBack.map(notBackText), after.notBack.map(notBackText)),
-  ].map((line) => `${stamp}  ${line}`);
+  ].map((line) => `${stamp}  ${withClockTimes(line, clock)}`);
 }
 
 function stepChanges(before: Progress | null, after: Progress): readonly string[] {

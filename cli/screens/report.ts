@@ -2,7 +2,7 @@ import type { StepRecord } from '../../model/manifest.ts';
 import type { DecisionRecord, Outcome, Report } from '../../model/progress.ts';
 import { checksTable } from './checks.ts';
 import { restoreText } from './restore.ts';
-import { clockTime, withClockTimes, type Clock } from '../../model/clock-text.ts';
+import { clockTime, runClock, withClockTimes, type Clock } from '../../model/clock-text.ts';
 import { bytes, columns, exactly, indented, plain, type Paint } from './text.ts';
 
 /**
@@ -14,12 +14,13 @@ export function reportScreen(report: Report, localTimezone: string, paint: Paint
   const { outcome, checks, steps, services, sets, decisions, notBack, warnings } = report;
   const nothingDone = outcome === 'no-go' || outcome === 'already-ran';
   const notGo = checks.filter(({ verdict }) => verdict !== 'go');
+  const clock = clockOf(report, timezone);
   return [
-    headline(report, timezone, paint),
+    headline(report, clock, paint),
     ...(nothingDone && notGo.length > 0
       ? [checksTable(notGo, { timezone, now: report.startedAt }, paint)]
       : []),
-    ...(nothingDone ? [] : [stepsTable(steps)]),
+    ...(nothingDone ? [] : [stepsTable(steps, clock)]),
     ...(services.length > 0 ? [servicesTable(report)] : []),
     ...(sets.length > 0 ? [setsTable(report)] : []),
     ...(report.fingerprints !== undefined ? [fingerprintsTable(report.fingerprints)] : []),
@@ -30,13 +31,13 @@ export function reportScreen(report: Report, localTimezone: string, paint: Paint
   ].join('\n\n');
 }
 
-function headline(report: Report, timezone: string, paint: Paint): string {
+/** In seconds where the whole run took minutes. */
+function clockOf({ startedAt, endedAt }: Report, timezone: string): Clock {
+  return runClock({ since: startedAt, upBy: endedAt }, { timezone, now: startedAt });
+}
+
+function headline(report: Report, clock: Clock, paint: Paint): string {
   const { site, procedure, night, outcome, reason, startedAt, endedAt } = report;
-  const clock = {
-    timezone,
-    now: startedAt,
-    seconds: Date.parse(endedAt) - Date.parse(startedAt) < 3_600_000,
-  };
   const tookMs = Date.parse(endedAt) - Date.parse(startedAt);
   const times = `${clockTime(startedAt, clock)} to ${clockTime(endedAt, clock)} (${exactly(tookMs)})`;
   const colour = outcome === 'complete' ? paint.green : paint.red;
@@ -63,14 +64,19 @@ function wordsOf({ restore }: Report, outcome: Exclude<Outcome, 'complete'>): st
     : 'Everything is back, on the data as it was before.';
 }
 
-function stepsTable(steps: readonly StepRecord[]): string {
+function stepsTable(steps: readonly StepRecord[], clock: Clock): string {
   return columns([
     ['step', '', 'took', 'outcome'],
     ...steps.map(({ id, label, outcome, startedAt, endedAt, detail }) => {
       const indent = '  '.repeat((id.split('/').length - 1) / 2);
       const took =
         startedAt === null || endedAt === null ? '' : exactly(Date.parse(endedAt) - Date.parse(startedAt));
-      return [`${indent}${id}`, label, took, `${outcome}${detail ? `: ${detail}` : ''}`];
+      return [
+        `${indent}${id}`,
+        label,
+        took,
+        `${outcome}${detail ? `: ${withClockTimes(detail, clock)}` : ''}`,
+      ];
     }),
   ]);
 }

@@ -102,6 +102,25 @@ describe('the closing table', () => {
     );
   });
 
+  test('tells what a step says of times on the clock of the site, and what fingerprints cost', () => {
+    const [first] = report.steps;
+    if (first === undefined) throw new Error('no step');
+    const screen = reportScreen(
+      {
+        ...report,
+        steps: [{ ...first, detail: 'began 2026-11-21T23:00:02.123Z' }],
+        fingerprints: [{ database: 'vitam-mongo', set: 'shard1', member: 'mongo-2:27018', tookMs: 95_000 }],
+      },
+      'UTC',
+    );
+    expect(screen).toContain('42 s   done: began 00:00\n');
+    expect(screen).toContain(
+      ['fingerprint          read on         took', 'vitam-mongo shard1   mongo-2:27018   1 min 35 s'].join(
+        '\n',
+      ),
+    );
+  });
+
   test('says what is not back, where, why, and what to do', () => {
     const screen = reportScreen(
       {
