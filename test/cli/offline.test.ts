@@ -67,7 +67,7 @@ describe('check', () => {
   test('says what a good file describes', async () => {
     expect(await coldbackup('check', 'examples/vitam.yaml')).toEqual({
       code: 0,
-      stdout: 'examples/vitam.yaml: ok. Site vitam: 3 hosts, 23 services, 4 databases, 1 procedure\n',
+      stdout: 'examples/vitam.yaml: ok. Site vitam: 3 hosts, 24 services, 5 databases, 1 procedure\n',
       stderr: '',
     });
   });
