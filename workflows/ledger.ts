@@ -1,5 +1,5 @@
 import { CancellationScope, log, workflowInfo } from '@temporalio/workflow';
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import {
   undoOrder,
   walkUndo,
@@ -75,11 +75,14 @@ export async function closeScope(run: Run, scope: string): Promise<void> {
     const failure = await undoEntry(run, entry, 3);
     if (failure !== null) failures.push(failure);
   });
-  if (failures.length > 0)
-    throw ApplicationFailure.nonRetryable(
-      `step ${scope} could not be closed: ${failures.map(({ what, host, why }) => `${what} on ${host}: ${why}`).join('; ')}`,
-      'ScopeOpen',
-    );
+  if (failures.length === 0) return;
+  // What ended it is the reason; bringing back goes on at the end all the same.
+  if (CancellationScope.current().consideredCancelled)
+    throw new CancelledFailure(`step ${scope} was not closed`);
+  throw ApplicationFailure.nonRetryable(
+    `step ${scope} could not be closed: ${failures.map(({ what, host, why }) => `${what} on ${host}: ${why}`).join('; ')}`,
+    'ScopeOpen',
+  );
 }
 
 /** Undo, always: in rounds, from the journals, until everything is as it was found or the hard limit has passed. */
