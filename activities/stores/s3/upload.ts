@@ -6,10 +6,10 @@ import { isOutage } from './errors.ts';
 
 const mib = 1024 * 1024;
 /** At most 10,000 parts make an object (Amazon S3 User Guide, "multipart upload limits"): later ones are larger. */
-const firstPartBytes = 8 * mib;
-const doubleEvery = 1_000;
-/** With the part that is gathered. The SDK needs as much again. */
-const underWayBytes = 24 * mib;
+const firstPartBytes = 16 * mib;
+const doubleEvery = 1_250;
+/** With the part that is gathered. */
+const underWayBytes = 64 * mib;
 
 interface Sent {
   readonly number: number;
@@ -140,7 +140,7 @@ export function createUploader(
   };
 }
 
-/** 8 MiB, and twice as much after each 1,000 parts: 5 TB, the largest object, in 10,000 of them. */
+/** 16 MiB, and twice as much after each 1,250 parts: 5 TB, the largest object, in 10,000 of them. */
 export function partBytes(before: number): number {
   return firstPartBytes * 2 ** Math.floor(before / doubleEvery);
 }
