@@ -27,7 +27,7 @@ describe('npm run demo', () => {
       if (run.exitCode() !== 0) throw new Error(run.output());
       expect(proofOf(run)).toEqual([
         '✓ 12 Vitam services run, each was started once',
-        '✓ 3 servers run that were copied, each was started once',
+        '✓ 4 servers run that were copied, each was started once',
         '✓ 7 other servers run, and were never stopped',
         '✓ a chunk can be moved to the other shard',
         '✓ access-external was found stopped, and is stopped',
@@ -36,6 +36,7 @@ describe('npm run demo', () => {
         '✓ configuration: its N files are in the copy, each with its digest, and no other',
         '✓ elasticsearch-data: its N files are in the copy, each with its digest, and no other',
         '✓ no host is held by a run any more',
+        '✓ offer has its primary',
         '✓ offer-files: its N files are in the copy, each with its digest, and no other',
         '✓ sha256sum --check: every digest is right',
         '✓ shard1 has a primary and two secondaries, the members it had',
@@ -43,6 +44,7 @@ describe('npm run demo', () => {
         '✓ the balancer’s settings are what they were, word for word',
         '✓ the copies of 2 shards hold the N documents acknowledged, and no other',
         '✓ the copy of the config servers has the chunks as they lay',
+        '✓ the copy of the offer’s MongoDB holds the N documents acknowledged, and no other',
         '✓ the night is complete',
         '✓ the services write again',
       ]);
