@@ -51,7 +51,7 @@ export async function startCluster(places: Places, site: Site): Promise<DemoClus
   };
 }
 
-/** One member needs no emulator for long. */
+/** The offer's is of a release that needs no emulator. */
 export function mongodOf(name: string): 'mongod' | 'mongod-native' {
   return name === 'offer-mongo' ? 'mongod-native' : 'mongod';
 }

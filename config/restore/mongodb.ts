@@ -60,8 +60,7 @@ function otherMembers(engine: MongodbEngine, { database, topology, sets }: Mongo
   if (now.size === 0 || [...before, ...now].every(([set]) => sameNames(before.get(set), now.get(set))))
     return null;
   // An arbiter goes on voting for the members that it knows; apart from all of them it does no harm.
-  const arbiters = sets.flatMap(namesIn).length > sets.flatMap((record) => dataNames([record])).length;
-  if (arbiters && sets.flatMap(namesIn).some((name) => named.includes(name))) return null;
+  if (haveArbiter(sets) && sets.flatMap(namesIn).some((name) => named.includes(name))) return null;
   if (!sameNames([...before.keys()], [...now.keys()]))
     throw new PlanError(
       `${database} has the replica sets ${[...before.keys()].join(', ')} in the set, and ${[...now.keys()].join(', ')} in the site file: members may be others, shards may not`,
@@ -199,7 +198,7 @@ function assertWhole(
 /** A member knows its set from its own data: with other members it would look for those of the set that was copied. */
 function assertSameMembers(engine: MongodbEngine, { database, topology, sets }: MongodbRecord): void {
   const named = Object.keys(engine.members);
-  if (sets.some((record) => membersIn(record).some((one) => one['arbiterOnly'] === true)))
+  if (haveArbiter(sets))
     throw new PlanError(
       `${database} had an arbiter, which the site file does not name and a restore cannot stop: restore it by hand, docs/restore-by-hand.md`,
     );
@@ -210,6 +209,10 @@ function assertSameMembers(engine: MongodbEngine, { database, topology, sets }: 
   throw new PlanError(
     `${database} was ${were.join('; ')}; and the site file names ${named.join(', ')}: ${isAlone ? 'a standalone server has no others' : topology === 'sharded' ? 'to restore it to others, say of each which replica set it is of: replica-set: shard1' : 'the data can be restored to the same members only'}`,
   );
+}
+
+function haveArbiter(sets: readonly MongodbSetRecord[]): boolean {
+  return sets.some((record) => membersIn(record).some((one) => one['arbiterOnly'] === true));
 }
 
 /** Of a set several members may have been copied. */

@@ -359,9 +359,8 @@ async function fingerprint(
       marker,
     });
     const { database } = plan;
-    run.fingerprints.push({
-      ...{ database, set: set.set, member: other.name, tookMs: Date.now() - beganAtMs },
-    });
+    const tookMs = Date.now() - beganAtMs;
+    run.fingerprints.push({ database, set: set.set, member: other.name, tookMs });
     return print;
   } finally {
     done();
