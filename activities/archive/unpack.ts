@@ -220,6 +220,11 @@ export async function unpackArtifact(unpacking: Unpacking, hooks: UnpackHooks): 
   }
 }
 
+/** What the files of an artifact take on a disk: whole blocks, and folders some, over their content. */
+export function unpackedBytes(contentBytes: number): number {
+  return contentBytes * 1.1;
+}
+
 /** In the C locale. */
 const targetIsAtFault =
   /No space left on device|Disk quota exceeded|Read-only file system|Input\/output error|Permission denied/;

@@ -2,12 +2,12 @@ import { lstat, readdir, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Artifact } from '../../model/manifest.ts';
 import type { Drill, HostName } from '../../model/site.ts';
+import { unpackedBytes } from '../archive/unpack.ts';
 import { sizeText } from '../stores/size-text.ts';
 import { refusedDrill } from './isolated.ts';
 
 /** What is written besides the content: a server's journal and what a replay of its oplog writes. */
 const besidesBytes = 512 * 1024 * 1024;
-const growth = 1.1;
 const mostLeftFreeBytes = 10e9;
 const asGoodAsFullBytes = 16e6;
 const lookEveryMs = 250;
@@ -92,7 +92,7 @@ function noRoom({ scratch }: Drill, freeBytes: number, floorBytes: number): Erro
 }
 
 function neededBytes({ contentBytes }: Pick<Artifact, 'contentBytes'>): number {
-  return contentBytes * growth + besidesBytes;
+  return unpackedBytes(contentBytes) + besidesBytes;
 }
 
 async function freeRoom({

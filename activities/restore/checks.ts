@@ -6,6 +6,7 @@ import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { restoredAs } from '../../model/resource.ts';
 import { mustBeReadable } from '../archive/stored-content.ts';
+import { unpackedBytes } from '../archive/unpack.ts';
 import { isSameRelease, serverVersion } from '../drill/isolated.ts';
 import { describeMember } from '../mongodb/describe.ts';
 import { openStore } from '../stores/activities.ts';
@@ -16,9 +17,6 @@ import { lookRoot, lookRows } from './look.ts';
 import { dataRoots } from './place.ts';
 import { mongodOf } from './identity.ts';
 import { artifactFor } from './unpack.ts';
-
-/** Files take whole blocks, and folders some; over the content of the files. */
-const growth = 1.1;
 
 type Row = (verdict: Check['verdict'], detail: string, hint?: string) => Check;
 
@@ -117,7 +115,7 @@ async function roomRows(
     const found = await lstat(`${folder}/.`).catch(() => null);
     if (found === null) continue;
     const { neededBytes = 0 } = disks.get(found.dev) ?? {};
-    disks.set(found.dev, { folder, neededBytes: neededBytes + target.contentBytes * growth });
+    disks.set(found.dev, { folder, neededBytes: neededBytes + unpackedBytes(target.contentBytes) });
   }
   return Promise.all(
     [...disks.values()].map(async ({ folder, neededBytes }) => {
