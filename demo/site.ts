@@ -116,7 +116,7 @@ function replaceTimes(document: Document, clock: NightClock): void {
     [...nightly, 'start'],
     node(document, { days: [clock.day], at: clock.start, 'not-after': clock.notAfter }),
   );
-  document.setIn([...nightly, 'restart', 'at'], clock.restart);
+  if (document.hasIn([...nightly, 'restart'])) document.setIn([...nightly, 'restart', 'at'], clock.restart);
   document.setIn([...nightly, 'up-by'], clock.upBy);
   replaceWaits(document, [...nightly, 'steps'], clock);
 }
