@@ -1,6 +1,6 @@
 import type { CopyActivities, CopyInput, CopyProgress, CopySource } from '../model/activities.ts';
 import type { Artifact, Copies } from '../model/manifest.ts';
-import type { HostName, Site } from '../model/site.ts';
+import type { FilesEngine, HostName, Site } from '../model/site.ts';
 import { copyArtifact, copyToStores } from './archive/copy-artifact.ts';
 import type { ArtifactCopy } from './archive/copy-artifact.ts';
 import type { CopyPlace } from './copies/place.ts';
@@ -58,6 +58,12 @@ export function createCopyActivities({
     },
   };
 
+  function filesOf(database: string): FilesEngine {
+    const engine = site.databases[database]?.engine;
+    if (engine?.kind === 'files' && engine.host === host) return engine;
+    throw refuse('UnknownName', `${host} has no file tree named "${database}" in its site file`);
+  }
+
   function mustHold({ ref }: Pick<CopyInput, 'ref'>): void {
     const { claim, epoch } = journal.state();
     if (claim?.journal === ref.journal && epoch === ref.epoch) return;
@@ -71,14 +77,13 @@ export function createCopyActivities({
     work: (what: Pick<ArtifactCopy, 'roots' | 'at' | 'exclude'>) => Promise<T>,
   ): Promise<T> {
     if (source.kind === 'files') {
-      const engine = site.databases[source.database]?.engine;
-      if (engine?.kind !== 'files' || engine.host !== host)
-        throw refuse('UnknownName', `${host} has no file tree named "${source.database}" in its site file`);
-      return work({ roots: engine.roots, exclude: engine.exclude });
+      const { roots, exclude } = filesOf(source.database);
+      return work({ roots, exclude });
     }
     if (source.kind === 'snapshot') {
-      const place = snapshotOf(source);
-      return work({ roots: [place.root], at: place.path, exclude: copyExcludes() });
+      const { roots, path: at } = snapshotOf(source);
+      const exclude = source.member === undefined ? filesOf(source.database).exclude : copyExcludes();
+      return work({ roots, at, exclude });
     }
     const { data } = memberOf(site, source.database, source.member);
     const cold = await assertColdCopyable(site, source.database, source.member, { signal: job.signal });
@@ -99,10 +104,10 @@ export function createCopyActivities({
   }: Extract<CopyInput['source'], { kind: 'snapshot' }>): CopyPlace {
     const entry = journal.state().entries.get(id);
     const { change, place = null, endedAt = null, undoneAt = null } = entry ?? {};
-    const isOfMember =
+    const isOfIt =
       change?.kind === 'snapshot-made' && change.database === database && change.member === member;
-    if (!isOfMember || place === null || endedAt === null || undoneAt !== null)
-      throw refuse('UnknownName', `the journal of ${host} has no whole copy ${id} of ${member}`);
+    if (!isOfIt || place === null || endedAt === null || undoneAt !== null)
+      throw refuse('UnknownName', `the journal of ${host} has no whole copy ${id} of ${member ?? database}`);
     return place;
   }
 

@@ -230,7 +230,11 @@ function toPlanBackup({ site }: Context, step: BackupStep, id: string): Omit<Pla
 function toPlanDatabase(site: Site, database: string, from: BackupStep['from']): PlanDatabase {
   const { engine, usedBy: writers } = mustBe(site.databases, database);
   const usedBy = writers.map((service) => ({ service, hosts: mustBe(site.services, service).hosts }));
-  if (engine.kind === 'files') return { engine: 'files', database, usedBy, host: engine.host };
+  if (engine.kind === 'files')
+    return {
+      ...{ engine: 'files', database, usedBy, host: engine.host },
+      ...(engine.copyBy !== undefined && { copyBy: engine.copyBy }),
+    };
   return {
     engine: 'mongodb',
     database,
@@ -282,8 +286,10 @@ export function serviceHolds({ service, hosts }: PlanService): readonly Hold[] {
 }
 
 function databaseHolds(database: PlanDatabase): readonly Hold[] {
-  if (database.engine === 'files') return [];
-  const { members, mongosHost, database: name, copyBy } = database;
+  const { database: name, copyBy } = database;
+  if (database.engine === 'files')
+    return copyBy === undefined ? [] : [[database.host, { kind: 'snapshot', database: name }]];
+  const { members, mongosHost } = database;
   return [
     ...members.flatMap(serviceHolds),
     ...(mongosHost === null ? [] : [[mongosHost, { kind: 'balancer', database: name }] as const]),

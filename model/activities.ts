@@ -219,7 +219,7 @@ export interface HostReport {
   readonly checks: readonly Check[];
   /** Of each service, how long it took to be up again: the longest of the last nights; absent: an older agent. */
   readonly broughtBackMs?: Readonly<Record<string, number>>;
-  /** How each member's data is taken here, `<database>/<member>`: found once, kept for the run. */
+  /** How data is taken here, by `<database>[/<member>]`: found once, kept for the run. */
   readonly copyBy?: Readonly<Record<string, CopyWay | 'stream'>>;
 }
 
@@ -253,7 +253,8 @@ export type CopySource =
   | {
       readonly kind: 'snapshot';
       readonly database: string;
-      readonly member: string;
+      /** Absent: of a tree of files. */
+      readonly member?: string;
       readonly change: string;
     };
 

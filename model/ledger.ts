@@ -22,11 +22,12 @@ export type Change =
       readonly startsOnceKept?: boolean;
     }
   | { readonly kind: 'balancer-stopped'; readonly database: string }
-  /** A copy of a stopped member's data, on its own host; undone by removing it. */
+  /** A copy of data at rest, on its own host; undone by removing it. */
   | {
       readonly kind: 'snapshot-made';
       readonly database: string;
-      readonly member: string;
+      /** Of MongoDB. Absent: the roots of a tree of files. */
+      readonly member?: string;
       readonly by: CopyWay;
     }
   /** An artifact, unpacked and verified beside the data that it is to replace; undone by removing it. */

@@ -200,6 +200,8 @@ export interface PlanFiles extends PlanWriters {
   readonly engine: 'files';
   readonly database: string;
   readonly host: HostName;
+  /** As of MongoDB. */
+  readonly copyBy?: CopyWay | 'auto';
 }
 
 /** The backup steps, in whatever branch. */

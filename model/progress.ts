@@ -3,7 +3,15 @@ import type { HostName } from './site.ts';
 import type { SetRef, StepRecord } from './manifest.ts';
 
 export type Phase =
-  'resolve' | 'preflight' | 'claim' | 'steps' | 'restart-wait' | 'bring-back' | 'finish' | 'ended';
+  | 'resolve'
+  | 'preflight'
+  | 'claim'
+  | 'steps'
+  | 'restart-wait'
+  | 'archive'
+  | 'bring-back'
+  | 'finish'
+  | 'ended';
 
 /** Where nothing else is said of what runs. */
 export const phaseWords: Readonly<Record<Phase, string>> = {
@@ -12,6 +20,7 @@ export const phaseWords: Readonly<Record<Phase, string>> = {
   claim: 'claiming the hosts; nothing is changed yet',
   steps: 'between two steps',
   'restart-wait': 'all steps done',
+  archive: 'services are back; archiving the copies on the hosts',
   'bring-back': 'bringing everything back',
   finish: 'closing the run: manifest and report',
   ended: 'ended',

@@ -4,9 +4,16 @@ export type Resource =
   | { readonly kind: 'balancer'; readonly database: string }
   /** Of the balancer, as the data holds them: what a restored cluster brings with it. */
   | { readonly kind: 'settings'; readonly database: string }
-  /** The copy of a stopped member on its own host. */
-  | { readonly kind: 'snapshot'; readonly database: string; readonly member: string }
+  /** The copy of data at rest on its own host. */
+  | CopyResource
   | DataResource;
+
+/** Of MongoDB a member's data; of a tree of files all its roots, and no member. */
+export interface CopyResource {
+  readonly kind: 'snapshot';
+  readonly database: string;
+  readonly member?: string;
+}
 
 /** What a restore puts somewhere. */
 export type DataResource =
@@ -17,7 +24,7 @@ export type DataResource =
 
 /**
  * As claims, plans and journals name it: `service/<name>`, `balancer/<database>`, `settings/<database>`,
- * `snapshot/<database>/<member>`, `data/<database>[/<member>]`, `look/<path>`. Read back by {@link toResource}.
+ * `snapshot/<database>[/<member>]`, `data/<database>[/<member>]`, `look/<path>`. Read back by {@link toResource}.
  */
 export function toHold(resource: Resource): string {
   switch (resource.kind) {
@@ -27,12 +34,26 @@ export function toHold(resource: Resource): string {
     case 'settings':
       return `${resource.kind}/${resource.database}`;
     case 'snapshot':
-      return `snapshot/${resource.database}/${resource.member}`;
     case 'data':
-      return `data/${resource.database}${resource.member === undefined ? '' : `/${resource.member}`}`;
+      return `${resource.kind}/${copyKey(resource)}`;
     case 'look':
       return `look/${resource.path}`;
   }
+}
+
+export function copyOf({ database, member }: Omit<CopyResource, 'kind'>): CopyResource {
+  return { kind: 'snapshot', database, ...(member !== undefined && { member }) };
+}
+
+/** `<database>[/<member>]` */
+export function copyKey({
+  database,
+  member,
+}: {
+  readonly database: string;
+  readonly member?: string;
+}): string {
+  return member === undefined ? database : `${database}/${member}`;
 }
 
 /** null: of a kind that is not known here, as a newer version may name. */
@@ -47,7 +68,6 @@ export function toResource(hold: string): Resource | null {
     case 'settings':
       return { kind, database: name };
     case 'snapshot':
-      return { kind, database, member };
     case 'data':
       return { kind, database, ...(member !== '' && { member }) };
     case 'look':

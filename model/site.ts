@@ -124,7 +124,7 @@ export interface Database {
   readonly engine: MongodbEngine | FilesEngine;
 }
 
-/** A copy that is made on the host of a stopped server, so that the server starts before anything is archived. */
+/** A copy that is made on the host of data at rest, so that what was stopped for it starts before anything is archived. */
 export type CopyWay = 'reflink' | 'btrfs' | 'copy';
 
 export interface MongodbEngine {
@@ -163,6 +163,10 @@ export interface FilesEngine {
   readonly roots: readonly [string, ...string[]];
   /** GNU tar exclude patterns, relative to a root. */
   readonly exclude: readonly string[];
+  /** As of MongoDB. Absent: archived before its writers are started again. */
+  readonly copyBy?: CopyWay | 'auto';
+  /** Where copies of it are made, absolute; absent: beside the first root. A plain copy is made only where this is named. */
+  readonly copies?: string;
 }
 
 export type Store = DirectoryStore | SftpStore | S3Store | ResticStore;

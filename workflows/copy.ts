@@ -1,9 +1,10 @@
 import { ApplicationFailure } from '@temporalio/common';
 import type { CopySource } from '../model/activities.ts';
 import type { PlanDatabase } from '../model/plan.ts';
+import { copyKey } from '../model/resource.ts';
 import type { HostName } from '../model/site.ts';
 import { agent } from './agents.ts';
-import { refOf } from './ledger.ts';
+import { makeChange, refOf } from './ledger.ts';
 import { planOf, setRefOf, showNow, type Run } from './run.ts';
 import type { BackupTarget } from './steps/backup.ts';
 import { together } from './together.ts';
@@ -77,6 +78,42 @@ export function storesLeft({ to, failed }: Pick<BackupTarget, 'to' | 'failed'>):
   if (left.length > 0) return left;
   const why = to.map((store) => `${store}: ${failed.get(store) ?? ''}`).join('; ');
   throw ApplicationFailure.nonRetryable(`no store of the step has all of it: ${why}`, 'StoreError');
+}
+
+/**
+ * Copies data at rest on its own host: what was stopped for it may start again.
+ * @returns the change that is the copy; null: this host allows none, it is to be archived while at rest.
+ */
+export async function copyOnHost(
+  run: Run,
+  { step }: BackupTarget,
+  { database, copyBy }: PlanDatabase,
+  { host, position, member }: Copied,
+): Promise<string | null> {
+  const copied = { database, ...(member !== undefined && { member }) };
+  const by = copyBy === undefined ? 'stream' : (run.copyBy[copyKey(copied)] ?? 'stream');
+  if (by === 'stream') return null;
+  const done = showNow(run, position, {
+    step,
+    text: `copying the data of ${member ?? database} on its host (${by})`,
+    until: null,
+    then: null,
+  });
+  const { id } = await makeChange(run, {
+    host,
+    position,
+    change: { kind: 'snapshot-made', ...copied, by },
+    // The run itself ends it in time for up-by.
+    withinMs: Math.max(shortMs, Date.parse(planOf(run).hardLimit) - Date.now()),
+    step,
+  }).finally(done);
+  return id;
+}
+
+interface Copied {
+  readonly host: HostName;
+  readonly position: string;
+  readonly member?: string;
 }
 
 /** The run itself ends it in time for up-by, which operators may extend. */

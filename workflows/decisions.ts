@@ -56,6 +56,8 @@ export function obeyOperators(run: Run, forward: CancellationScope): void {
   when(messages.bringBackUpdate, {
     check: (one) => {
       assertNotOver(one);
+      if (one.phase === 'archive')
+        throw refuse('all services are back; archives are being made, which abort ends');
       if (one.phase !== 'steps' && one.phase !== 'restart-wait')
         throw refuse('nothing was changed yet, so there is nothing to bring back: abort ends the run');
     },
@@ -68,7 +70,8 @@ export function obeyOperators(run: Run, forward: CancellationScope): void {
   when(messages.pauseUpdate, {
     check: (one) => {
       assertNotOver(one);
-      if (one.phase === 'restart-wait') throw refuse('all steps are done: there is none to pause before');
+      if (one.phase === 'restart-wait' || one.phase === 'archive')
+        throw refuse('all steps are done: there is none to pause before');
       if (one.paused !== null) throw refuse(`it is paused already, by ${one.paused.by}: ${one.paused.why}`);
     },
     act: (one) => {

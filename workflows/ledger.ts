@@ -61,13 +61,20 @@ export function refOf(run: Run, host: HostName): Ref {
  * Brings back what was changed under `scope` before the night is over. A scope that cannot be closed wholly ends the
  * run: nothing further is changed, and bringing back goes on at the end.
  */
-export async function closeScope(run: Run, scope: string): Promise<void> {
+export function closeScope(run: Run, scope: string): Promise<void> {
+  return closeScopes(run, [scope]);
+}
+
+/** Several as one: what is in them is brought back in the order that it has in the whole. */
+export async function closeScopes(run: Run, scopes: readonly string[]): Promise<void> {
   const sealed = await Promise.all(
-    [...run.refs].map(([host, ref]) =>
-      agent(planOf(run).site, host, { summary: `close ${scope}`, withinMs: allowanceMs }).sealScope({
-        ref,
-        scope,
-      }),
+    scopes.flatMap((scope) =>
+      [...run.refs].map(([host, ref]) =>
+        agent(planOf(run).site, host, { summary: `close ${scope}`, withinMs: allowanceMs }).sealScope({
+          ref,
+          scope,
+        }),
+      ),
     ),
   );
   const failures: NotBack[] = [];
@@ -78,9 +85,9 @@ export async function closeScope(run: Run, scope: string): Promise<void> {
   if (failures.length === 0) return;
   // What ended it is the reason; bringing back goes on at the end all the same.
   if (CancellationScope.current().consideredCancelled)
-    throw new CancelledFailure(`step ${scope} was not closed`);
+    throw new CancelledFailure(`step ${scopes.join(', ')} was not closed`);
   throw ApplicationFailure.nonRetryable(
-    `step ${scope} could not be closed: ${failures.map(({ what, host, why }) => `${what} on ${host}: ${why}`).join('; ')}`,
+    `step ${scopes.join(', ')} could not be closed: ${failures.map(({ what, host, why }) => `${what} on ${host}: ${why}`).join('; ')}`,
     'ScopeOpen',
   );
 }

@@ -12,6 +12,7 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
+import type { Instant, PlanStep } from '../model/plan.ts';
 import type { Outcome, Report } from '../model/progress.ts';
 import { control } from './agents.ts';
 import { claim } from './claim.ts';
@@ -19,7 +20,7 @@ import { sleepUntil } from './clock.ts';
 import { obeyOperators } from './decisions.ts';
 import { planQuery, progressQuery, type ProcedureInput } from './messages.ts';
 import { untilFree } from './held.ts';
-import { bringBack, messageOf } from './ledger.ts';
+import { bringBack, closeScopes, messageOf } from './ledger.ts';
 import { preflight } from './preflight.ts';
 import { publish } from './publish.ts';
 import {
@@ -36,7 +37,7 @@ import {
   stepRecords,
   type Run,
 } from './run.ts';
-import { runSteps } from './steps.ts';
+import { doRests, runSteps } from './steps.ts';
 
 /** One night: everything in order, and everything back. */
 export function procedure(input: ProcedureInput): Promise<Report> {
@@ -58,9 +59,16 @@ export async function carryOut(run: Run, resolvePlan: (run: Run) => Promise<void
     () => inPhase(run, 'claim', claim),
     () => inPhase(run, 'steps', () => withinTime(run)),
   ]);
-  const published = failure === null ? beside(publish(run)) : null;
+  const archives = { mayBegin: run.deadline.restartAt !== null, over: run.rests.length === 0 };
+  const published = failure === null ? beside(run, shipped(run, forward, archives)) : null;
   const waited =
     failure === null ? await attempt(run, forward, [() => inPhase(run, 'restart-wait', restartTime)]) : null;
+  // Copies on the hosts stay for their archives; what was stopped for them need not.
+  if (!archives.over && failure === null && waited === null) {
+    await attempt(run, forward, [() => inPhase(run, 'bring-back', () => servicesFirst(run, archives))]);
+    enter(run, 'archive');
+    await published;
+  }
   await inPhase(run, 'bring-back', () => bringBack(run, failure?.reason ?? 'the night is over'));
   enter(run, 'finish');
   return close(run, failure ?? (await published) ?? waited ?? skippedOf(run));
@@ -114,31 +122,48 @@ async function inPhase(run: Run, phase: Run['phase'], work: (run: Run) => Promis
 }
 
 /** Bringing back begins in time, whatever is still being waited for or copied. */
-async function withinTime(run: Run): Promise<void> {
+function withinTime(run: Run): Promise<void> {
+  return until(
+    {
+      at: () => latestOf(run),
+      why: (latest) => `the steps were not done when bringing back had to begin (${latest})`,
+      timer: (latest) => `bringing back begins at ${latest}`,
+    },
+    () => runSteps(run, planOf(run).steps),
+  );
+}
+
+/** Cancels the work when the instant has come, which may move meanwhile. */
+async function until(
+  {
+    at,
+    why,
+    timer: summary = why,
+  }: {
+    readonly at: () => Instant;
+    readonly why: (at: Instant) => string;
+    readonly timer?: (at: Instant) => string;
+  },
+  work: () => Promise<void>,
+): Promise<void> {
   const timer = new CancellationScope();
-  const work = new CancellationScope();
+  const working = new CancellationScope();
   const clockState = { late: false };
   const clock = timer
     .run(async () => {
-      await sleepUntil(
-        () => latestOf(run),
-        (latest) => `bringing back begins at ${latest}`,
-      );
+      await sleepUntil(at, summary);
       clockState.late = true;
-      work.cancel();
+      working.cancel();
     })
     // A cancel of the run rejects it before anybody waits for it: an unhandled rejection fails the workflow task.
     .catch(() => undefined);
   try {
-    await work.run(() => runSteps(run, planOf(run).steps));
+    await working.run(work);
   } catch (error) {
     if (!clockState.late) throw error;
     // What closes a step's scope reports its cancel as a failure of its own.
     const besides = isCancellation(error) ? '' : `; ${messageOf(error)}`;
-    throw ApplicationFailure.nonRetryable(
-      `the steps were not done when bringing back had to begin (${latestOf(run)})${besides}`,
-      'Incomplete',
-    );
+    throw ApplicationFailure.nonRetryable(`${why(at())}${besides}`, 'Incomplete');
   } finally {
     timer.cancel();
     await clock;
@@ -172,20 +197,78 @@ async function attempt(
     });
     return null;
   } catch (error) {
-    return run.end ?? { outcome: outcomeOf(run, error), reason: reasonOf(error) };
+    return failureOf(run, error);
   }
+}
+
+function failureOf(run: Run, error: unknown): Failure {
+  return run.end ?? { outcome: outcomeOf(run, error), reason: reasonOf(error) };
 }
 
 function reasonOf(error: unknown): string {
   return isCancellation(error) ? 'cancelled in Temporal' : messageOf(error);
 }
 
+interface Archives {
+  /** While services wait for a clock time, or when they are back: whatever starts has the disks for itself. */
+  mayBegin: boolean;
+  over: boolean;
+}
+
+/** What is left of the steps, until up-by at the latest; then the set is whole. */
+async function shipped(run: Run, forward: CancellationScope, archives: Archives): Promise<void> {
+  if (!archives.over)
+    await forward
+      .run(() =>
+        until(
+          {
+            at: () => run.deadline.upBy,
+            why: (upBy) => `the archives were not done by ${upBy}, when all has to be up`,
+          },
+          async () => {
+            await condition(() => archives.mayBegin);
+            await doRests(run);
+          },
+        ),
+      )
+      .finally(() => {
+        archives.over = true;
+      });
+  await publish(run);
+}
+
+/** For what could not be brought back to be tried again while archives are made; after that it is done as ever. */
+const tryAgainMs = 30_000;
+
+/** Brings back all that the steps have stopped, and leaves the copies on the hosts. */
+async function servicesFirst(run: Run, archives: Archives): Promise<void> {
+  const scopes = planOf(run)
+    .steps.filter(stopsServices)
+    .map(({ id }) => id);
+  for (;;) {
+    try {
+      await closeScopes(run, scopes).finally(() => {
+        archives.mayBegin = true;
+      });
+      return;
+    } catch (error) {
+      if (isCancellation(error) || (await condition(() => archives.over, tryAgainMs))) throw error;
+    }
+  }
+}
+
+function stopsServices(step: PlanStep): boolean {
+  if (step.kind === 'parallel') return step.branches.some(({ steps }) => steps.some(stopsServices));
+  return step.kind === 'stop';
+}
+
 /** A promise that runs beside the run and never rejects unseen. */
-async function beside(work: Promise<void>): Promise<Failure | null> {
+async function beside(run: Run, work: Promise<void>): Promise<Failure | null> {
   try {
     await work;
     return null;
   } catch (error) {
+    if (isCancellation(error) || failureType(error) === 'Incomplete') return failureOf(run, error);
     return { outcome: 'failed', reason: `the set could not be published: ${messageOf(error)}` };
   }
 }

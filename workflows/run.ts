@@ -52,7 +52,7 @@ export interface Run {
   checks: readonly Check[];
   /** From preflight on. */
   bringBack: Prediction | null;
-  /** How each member's data is taken, `<database>/<member>`, as preflight found it possible. */
+  /** How data is taken, by `<database>[/<member>]`, as preflight found it possible. */
   copyBy: Readonly<Record<string, CopyWay | 'stream'>>;
   readonly warnings: string[];
   /** As the plan has them, until an operator extends them. */
@@ -72,8 +72,24 @@ export interface Run {
   end: { readonly outcome: Outcome; readonly reason: string } | null;
   report: Report | null;
   readonly fingerprints: FingerprintCost[];
+  /** What steps have left to be done once nothing more is stopped for them. */
+  readonly rests: Rest[];
   /** Of a restore: what is replaced, and where what was there before is. */
   restore: RestoreReport | null;
+}
+
+/** The archives of copies on the hosts: they are at rest for good, whatever is started again. */
+export interface Rest {
+  readonly step: PlanStep;
+  readonly work: () => Promise<StepResult>;
+}
+
+/** What a step says of itself when it is over; nothing: done. */
+export interface StepResult {
+  readonly outcome: 'done' | 'gave-up' | 'skipped';
+  readonly detail?: string;
+  /** The step is over when this is: the next one does not wait for it. May be called again where it failed. */
+  readonly rest?: () => Promise<StepResult>;
 }
 
 export interface OpenQuestion {
@@ -124,6 +140,7 @@ export function openRun(input: ProcedureInput): Run {
     end: null,
     report: null,
     fingerprints: [],
+    rests: [],
     restore: null,
   };
 }

@@ -5,19 +5,14 @@ import type { PlanStep } from '../model/plan.ts';
 import { whilePaused } from './decisions.ts';
 import { messageOf } from './failures.ts';
 import { ask, nothing } from './questions.ts';
-import { latestOf, nowInstant, type Run } from './run.ts';
+import { latestOf, nowInstant, type Run, type StepResult, type StepState } from './run.ts';
 import { backup } from './steps/backup.ts';
 import { parallel } from './steps/parallel.ts';
 import { replace } from './steps/replace.ts';
 import { stop } from './steps/stop.ts';
 import { unpack } from './steps/unpack.ts';
 import { wait } from './steps/wait.ts';
-
-/** What a step says of itself when it is over; nothing: done. */
-export interface StepResult {
-  readonly outcome: 'done' | 'gave-up' | 'skipped';
-  readonly detail?: string;
-}
+import { together } from './together.ts';
 
 type Handlers = {
   /** `attempt` counts from 1: an operator may have a step that failed done again. */
@@ -37,12 +32,33 @@ export async function runSteps(run: Run, steps: readonly PlanStep[]): Promise<vo
 
 async function runStep(run: Run, step: PlanStep): Promise<void> {
   await whilePaused(run);
-  const state = run.steps.get(step.id);
-  if (state === undefined) throw new Error(`step ${step.id} is not in the plan`);
+  const state = stateOf(run, step);
   state.startedAt = nowInstant();
+  state.outcome = 'running';
+  const handler = handlers[step.kind] as (run: Run, step: PlanStep, attempt: number) => Promise<StepResult>;
+  const rest = await recorded(run, step, (attempt) => handler(run, step, attempt));
+  if (rest !== undefined) run.rests.push({ step, work: rest });
+}
+
+/** What steps have left, side by side. Of what fails operators are asked as of the step itself. */
+export async function doRests(run: Run): Promise<void> {
+  await together(
+    run.rests.splice(0).map(
+      ({ step, work }) =>
+        () =>
+          recorded(run, step, work),
+    ),
+  );
+}
+
+/** @returns what is left to be done: the step is not over then. */
+async function recorded(run: Run, step: PlanStep, work: Work): Promise<StepResult['rest']> {
+  const state = stateOf(run, step);
   try {
-    state.outcome = 'running';
-    const { outcome, detail } = isSkipped(run, step) ? skipped(run, step) : await doStep(run, step);
+    const { outcome, detail, rest } = isSkipped(run, step)
+      ? skipped(run, step)
+      : await doStep(run, step, work);
+    if (rest !== undefined) return rest;
     state.outcome = outcome;
     if (detail !== undefined) state.detail = detail;
   } catch (error) {
@@ -50,15 +66,25 @@ async function runStep(run: Run, step: PlanStep): Promise<void> {
     state.detail = messageOf(error);
     throw error;
   } finally {
-    state.endedAt = nowInstant();
+    if (state.outcome !== 'running') state.endedAt = nowInstant();
   }
+  return undefined;
 }
 
+function stateOf(run: Run, { id }: PlanStep): StepState {
+  const state = run.steps.get(id);
+  if (state === undefined) throw new Error(`step ${id} is not in the plan`);
+  return state;
+}
+
+/** `attempt` counts from 1. */
+type Work = (attempt: number) => Promise<StepResult>;
+
 /** Once; and where failures are asked about, as often as operators say so. */
-async function doStep(run: Run, step: PlanStep): Promise<StepResult> {
+async function doStep(run: Run, step: PlanStep, work: Work): Promise<StepResult> {
   for (let attempt = 1; ; attempt++) {
     try {
-      const result = await inOwnScope(run, step, attempt);
+      const result = await inOwnScope(run, step, () => work(attempt));
       return result.outcome === 'gave-up' && isSkipped(run, step) ? skipped(run, step) : result;
     } catch (error) {
       // Where something could not be undone nothing further is changed, whatever anybody decides.
@@ -72,12 +98,11 @@ async function doStep(run: Run, step: PlanStep): Promise<StepResult> {
   }
 }
 
-async function inOwnScope(run: Run, step: PlanStep, attempt: number): Promise<StepResult> {
-  const handler = handlers[step.kind] as (run: Run, step: PlanStep, attempt: number) => Promise<StepResult>;
+async function inOwnScope(run: Run, step: PlanStep, work: () => Promise<StepResult>): Promise<StepResult> {
   const scope = new CancellationScope();
   run.running.set(step.id, scope);
   try {
-    return await scope.run(() => handler(run, step, attempt));
+    return await scope.run(work);
   } finally {
     run.running.delete(step.id);
   }

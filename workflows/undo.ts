@@ -80,7 +80,7 @@ export function nameOf(change: Change): string {
     case 'balancer-stopped':
       return `stop the balancer of ${change.database}`;
     case 'snapshot-made':
-      return `copy ${change.member} on its host (${change.by})`;
+      return `copy ${change.member ?? change.database} on its host (${change.by})`;
     case 'set-unpacked':
       return `unpack ${change.artifact} for ${change.member ?? change.database}`;
     case 'balancer-replaced':

@@ -2,12 +2,21 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, statfs } from 'node:fs/promises';
 import { posix } from 'node:path';
 import type { Check } from '../../model/progress.ts';
-import type { CopyWay, HostName, MongodbMember, Site } from '../../model/site.ts';
-import { memberOf } from '../mongodb/engine.ts';
+import { copyKey } from '../../model/resource.ts';
+import type { CopyWay, HostName, Site } from '../../model/site.ts';
 import { sizeText } from '../stores/size-text.ts';
 import { runCommand } from '../system/command.ts';
 import { copyArgv } from './make.ts';
-import { copyPlace, isOurs, rootIn, type CopyPlace } from './place.ts';
+import {
+  besides,
+  copiedData,
+  copyPlace,
+  isOurs,
+  rootIn,
+  type Copied,
+  type CopiedData,
+  type CopyPlace,
+} from './place.ts';
 import { isSubvolume, removeCopy } from './remove.ts';
 
 export interface Choice {
@@ -32,24 +41,25 @@ const btrfsMagic = 0x9123683e;
 const tryWithinMs = 30_000;
 
 /**
- * How the data of a member can be taken on this host: tried with a small file, or a snapshot, which are gone again at
+ * How data can be taken on this host: tried with a small file, or a snapshot, which are gone again at
  * the end. What the site file asks for and is not possible is a no-go; `auto` says why it is not something better.
  */
 export async function chooseCopy(
   site: Site,
   host: HostName,
-  { database, member, asked }: { database: string; member: string; asked: CopyWay | 'auto' },
+  { asked, ...copied }: Copied & { readonly asked: CopyWay | 'auto' },
   options: ChoiceOptions,
 ): Promise<Choice> {
-  const row = { host, subject: `${database} ${member} copy-by` };
-  const left = await leftovers(memberOf(site, database, member), options.known);
+  const row = { host, subject: `${copyKey(copied).replace('/', ' ')} copy-by` };
+  const data = copiedData(site, copied);
+  const left = await leftovers(data, options.known);
   const checks = left.map((path): Check => ({
     ...{ ...row, verdict: 'warning', detail: `${path} was left by an earlier run: no journal knows it` },
     hint: `look at it, and remove it: ${path}`,
   }));
   const refused: string[] = [];
   for (const way of asked === 'auto' ? ways : [asked]) {
-    const why = await whyNot(site, database, member, way, options);
+    const why = await whyNot(data, way, options);
     if (why === null) {
       const because = refused.length === 0 ? '' : `; not ${refused.join('; not ')}`;
       const chosen = asked === 'auto' ? `auto: ${way}` : way;
@@ -81,26 +91,19 @@ const words: Readonly<Record<CopyWay, string>> = {
 };
 
 async function whyNot(
-  site: Site,
-  database: string,
-  member: string,
+  data: CopiedData,
   by: CopyWay,
   { dataBytes, signal }: ChoiceOptions,
 ): Promise<string | null> {
-  const { data, copies } = memberOf(site, database, member);
+  const { roots, copies } = data;
+  const trial = () => tryCopy(copyPlace(data, by, randomBytes(16).toString('hex')), signal);
   if (by === 'copy') {
     if (copies === undefined) return 'no folder is named for it (copies)';
-    return (
-      (await lacksRoom(copies, dataBytes)) ??
-      (await failureOf(() => tryCopy(trial(site, { database, member, by }), signal)))
-    );
+    return (await lacksRoom(copies, dataBytes)) ?? (await failureOf(trial));
   }
-  if (by === 'btrfs' && !(await isBtrfsSubvolume(data))) return `${data} is no subvolume of btrfs`;
-  return failureOf(() => tryCopy(trial(site, { database, member, by }), signal));
-}
-
-function trial(site: Site, change: Parameters<typeof copyPlace>[1]): CopyPlace {
-  return copyPlace(site, change, randomBytes(16).toString('hex'));
+  for (const root of by === 'btrfs' ? roots : [])
+    if (!(await isBtrfsSubvolume(root))) return `${root} is no subvolume of btrfs`;
+  return failureOf(trial);
 }
 
 /** Of the whole subvolume, as the copy itself will be; of files, one that has content: empty ones can be cloned anywhere. */
@@ -108,17 +111,20 @@ async function tryCopy(place: CopyPlace, signal: AbortSignal | undefined): Promi
   const options = { timeoutMs: tryWithinMs, signal, env: { LC_ALL: 'C' } };
   try {
     await mkdir(place.path, { mode: 0o700 });
-    await mkdir(posix.dirname(rootIn(place)), { recursive: true });
-    const argv = place.by === 'btrfs' ? copyArgv(place.by, place.root, rootIn(place)) : null;
-    if (argv !== null) await runCommand(argv, options);
-    else {
-      const find = ['find', place.root, '-type', 'f', '-size', '+0', '-size', '-1024k', '-print', '-quit'];
-      const file = (await runCommand(find, options)).stdout.trimEnd();
-      if (file !== '') await runCommand(copyArgv(place.by, file, rootIn(place)), options);
+    for (const root of place.roots) {
+      const copy = rootIn(place, root);
+      await mkdir(posix.dirname(copy), { recursive: true });
+      const what = place.by === 'btrfs' ? root : await smallFileIn(root, options);
+      if (what !== '') await runCommand(copyArgv(place.by, what, copy), options);
     }
   } finally {
     await removeCopy(place);
   }
+}
+
+async function smallFileIn(root: string, options: Parameters<typeof runCommand>[1]): Promise<string> {
+  const find = ['find', root, '-type', 'f', '-size', '+0', '-size', '-1024k', '-print', '-quit'];
+  return (await runCommand(find, options)).stdout.trimEnd();
 }
 
 async function isBtrfsSubvolume(folder: string): Promise<boolean> {
@@ -138,14 +144,12 @@ async function lacksRoom(folder: string, dataBytes: number | null): Promise<stri
 }
 
 /** Of copies and of trials. */
-async function leftovers(
-  { data, copies = posix.dirname(data) }: MongodbMember,
-  known: readonly string[],
-): Promise<readonly string[]> {
-  const names = await readdir(copies).catch(() => []);
+async function leftovers(data: CopiedData, known: readonly string[]): Promise<readonly string[]> {
+  const { folder, name: own } = besides(data);
+  const names = await readdir(folder).catch(() => []);
   return names
-    .filter((name) => name.startsWith(`${posix.basename(data)}.`))
-    .map((name) => posix.join(copies, name))
+    .filter((name) => name.startsWith(`${own}.`))
+    .map((name) => posix.join(folder, name))
     .filter((path) => isOurs(path) && !known.includes(path));
 }
 

@@ -7,10 +7,10 @@ const subvolumeInode = 256;
 
 /** Removes the copy, whole or half made; one that is gone already is well. */
 export async function removeCopy(place: CopyPlace): Promise<void> {
-  const { by, path } = place;
+  const { by, path, roots } = place;
   if (!isOurs(path)) throw new Error(`${path} is not the name of a copy: it is not removed`);
-  if (by === 'btrfs' && (await isSubvolume(rootIn(place))))
-    await runCommand(['btrfs', 'subvolume', 'delete', rootIn(place)]);
+  for (const copy of by === 'btrfs' ? roots.map((root) => rootIn(place, root)) : [])
+    if (await isSubvolume(copy)) await runCommand(['btrfs', 'subvolume', 'delete', copy]);
   await runCommand(['rm', '--recursive', '--force', '--one-file-system', '--', path]);
 }
 

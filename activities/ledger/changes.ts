@@ -1,9 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Change, ChangeResult, Found } from '../../model/ledger.ts';
 import type { HostName, Service, Site } from '../../model/site.ts';
-import { restoredAs, type Resource } from '../../model/resource.ts';
-import { copyPlace } from '../copies/place.ts';
-import { memberOf } from '../mongodb/engine.ts';
+import { copyKey, copyOf, restoredAs, type Resource } from '../../model/resource.ts';
+import { copiedData, copyPlace } from '../copies/place.ts';
 import { restorePlace, type RestoreOwner } from '../restore/place.ts';
 import { startTimeOf } from '../system/processes.ts';
 import { killProcesses } from './jobs.ts';
@@ -26,7 +25,7 @@ export function resourceOf(change: Change): Resource {
     case 'balancer-stopped':
       return { kind: 'balancer', database: change.database };
     case 'snapshot-made':
-      return { kind: 'snapshot', database: change.database, member: change.member };
+      return copyOf(change);
     case 'set-unpacked':
     case 'data-moved-aside':
       return restoredAs(change);
@@ -44,10 +43,12 @@ export function resolve(
 ): Resolved {
   const nothing: Resolved = { service: null, place: null, restore: null };
   switch (change.kind) {
-    case 'snapshot-made':
-      if (memberOf(site, change.database, change.member).host !== host)
-        throw refuse('UnknownName', `${change.member} of ${change.database} is not on ${host}`);
-      return { ...nothing, place: copyPlace(site, change, `${of.claim.journal} ${of.id}`) };
+    case 'snapshot-made': {
+      const data = copiedData(site, change);
+      if (data.host === host)
+        return { ...nothing, place: copyPlace(data, change.by, `${of.claim.journal} ${of.id}`) };
+      throw refuse('UnknownName', `${copyKey(change)} is not on ${host}`);
+    }
     case 'balancer-stopped':
     case 'balancer-replaced':
       return nothing;

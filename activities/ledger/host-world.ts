@@ -4,7 +4,7 @@ import { observeBalancer, restoreBalancer, stopBalancer } from '../mongodb/balan
 import { checkGuard } from '../mongodb/guard.ts';
 import { waitUntilMemberReady, waitUntilRouterReady } from '../mongodb/readiness.ts';
 import { removeCopy } from '../copies/remove.ts';
-import { snapshotMember } from '../copies/snapshot.ts';
+import { snapshotData } from '../copies/snapshot.ts';
 import { dataRoots } from '../restore/place.ts';
 import { removeLookFolder } from '../restore/look.ts';
 import { removeStaging } from '../restore/staging.ts';
@@ -68,7 +68,7 @@ export function createHostWorld(site: Site, host: HostName): World {
         restoreBalancer(site, database, found, { untilMs: Date.now() + balancerMs, signal }),
     },
     snapshot: {
-      make: (change, place, hooks) => snapshotMember(site, change, place, hooks),
+      make: (change, place, hooks) => snapshotData(site, change, place, hooks),
       remove: removeCopy,
     },
     restore: {

@@ -25,7 +25,8 @@ export type JournalRecord =
       readonly found: Found;
       readonly service: Service | null;
       /** Of a snapshot. */
-      readonly place?: CopyPlace;
+      /** As written before trees of files were copied: with one `root`. */
+      readonly place?: CopyPlace | (Omit<CopyPlace, 'roots'> & { readonly root: string });
       /** Of a restore. */
       readonly restore?: RestorePlace;
       readonly at: Instant;
@@ -169,7 +170,7 @@ export function apply(state: JournalState, record: JournalRecord): JournalState 
         change: record.change,
         found: record.found,
         service: record.service,
-        place: record.place ?? null,
+        place: placeOf(record),
         restore: record.restore ?? null,
         committedAt: null,
         processes: [],
@@ -214,6 +215,11 @@ export function apply(state: JournalState, record: JournalRecord): JournalState 
     case 'job-end':
       return changeJob(state, record.id, (job) => ({ ...job, ended: true, artifact: record.artifact }));
   }
+}
+
+function placeOf({ place }: Extract<JournalRecord, { readonly r: 'intent' }>): CopyPlace | null {
+  if (place === undefined) return null;
+  return 'root' in place ? { by: place.by, path: place.path, roots: [place.root] } : place;
 }
 
 /** Changes that are still to be undone, in the order in which they were made. */

@@ -36,7 +36,7 @@ export interface World {
     ): Promise<void>;
   };
   snapshot: {
-    /** Of a member at rest, whose lock it holds meanwhile; what an earlier try has left there goes first. */
+    /** Of data at rest, of a member with its lock held; what an earlier try has left there goes first. */
     make(
       change: SnapshotMade,
       place: CopyPlace,

@@ -2,7 +2,7 @@ import type { HostReport, PreflightActivities, PreflightInput } from '../../mode
 import { backupsOf, copyingHosts, replacedBy, restoredBy, type Plan } from '../../model/plan.ts';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
-import { servicesAmong } from '../../model/resource.ts';
+import { copyKey, servicesAmong } from '../../model/resource.ts';
 import { chooseCopy, type Choice } from '../copies/choose.ts';
 import type { Journal } from '../ledger/journal.ts';
 import { PROTOCOL } from '../ledger/ledger.ts';
@@ -156,15 +156,15 @@ async function checkCopies(
 /** What is found possible holds for the whole run: it is noted for it. */
 function checkWay(
   { site, host, journal, signal }: PreflightDeps,
-  { subject, member }: Source,
+  { subject, copied }: Source,
   dataBytes: number | null,
   copyBy: Record<string, Choice['way']>,
 ): Promise<readonly Check[]> {
-  if (member === undefined) return Promise.resolve([]);
+  if (copied === undefined) return Promise.resolve([]);
   return guarded(host, `${subject} copy-by`, async () => {
     const known = openEntries(journal.state()).flatMap(({ place }) => place?.path ?? []);
-    const { way, checks } = await chooseCopy(site, host, member, { dataBytes, known, signal: signal() });
-    copyBy[`${member.database}/${member.member}`] = way;
+    const { way, checks } = await chooseCopy(site, host, copied, { dataBytes, known, signal: signal() });
+    copyBy[copyKey(copied)] = way;
     return checks;
   });
 }

@@ -3,6 +3,7 @@ import { backupsOf, type Plan } from '../../model/plan.ts';
 import type { Check } from '../../model/progress.ts';
 import type { CopyWay, HostName, Site } from '../../model/site.ts';
 import { surveyTree } from '../archive/survey.ts';
+import type { Copied } from '../copies/place.ts';
 import { copyExcludes } from '../mongodb/cold.ts';
 import { memberOf, membersOn } from '../mongodb/engine.ts';
 import { sizeText } from '../stores/size-text.ts';
@@ -14,11 +15,7 @@ export interface Source {
   readonly exclude: readonly string[];
   readonly stores: readonly string[];
   /** Of a database with copy-by. */
-  readonly member?: {
-    readonly database: string;
-    readonly member: string;
-    readonly asked: CopyWay | 'auto';
-  };
+  readonly copied?: Copied & { readonly asked: CopyWay | 'auto' };
 }
 
 /** How long a tree is looked at; a preflight has two minutes. */
@@ -29,15 +26,17 @@ export function sourcesOn(site: Site, plan: Pick<Plan, 'steps'>, host: HostName)
     databases.flatMap(({ database }): readonly Source[] => {
       const engine = site.databases[database]?.engine;
       if (engine?.kind === 'files') {
-        const { roots, exclude } = engine;
-        return engine.host === host ? [{ subject: `database ${database}`, roots, exclude, stores }] : [];
+        const { roots, exclude, copyBy: asked } = engine;
+        if (engine.host !== host) return [];
+        const copied = asked === undefined ? {} : { copied: { database, asked } };
+        return [{ subject: `database ${database}`, roots, exclude, stores, ...copied }];
       }
       return membersOn(site, database, host).map((member) => ({
         subject: `${database} ${member}`,
         roots: [memberOf(site, database, member).data],
         exclude: copyExcludes(),
         stores,
-        ...(engine?.copyBy !== undefined && { member: { database, member, asked: engine.copyBy } }),
+        ...(engine?.copyBy !== undefined && { copied: { database, member, asked: engine.copyBy } }),
       }));
     }),
   );

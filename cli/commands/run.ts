@@ -68,7 +68,7 @@ export async function afterStart(
   exitAs(report);
 }
 
-const underWay: readonly Phase[] = ['steps', 'restart-wait'];
+const underWay: readonly Phase[] = ['steps', 'restart-wait', 'archive'];
 /** An agent that does not answer holds up preflight for longer: then whoever started it looks later. */
 const goWithinMs = 15_000;
 

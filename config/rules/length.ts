@@ -15,7 +15,8 @@ export function lengthRules(site: Site): readonly Finding[] {
   return Object.entries(site.procedures).flatMap(([name, { steps }]) => {
     const path = ['procedures', name, 'steps'];
     const activities = walkSteps(steps, path).reduce((sum, { step }) => sum + activitiesOf(site, step), 0);
-    const events = eventsPerActivity * (activities + activitiesPerHost * site.hosts.length);
+    const perHost = activitiesPerHost + closings(site, steps);
+    const events = eventsPerActivity * (activities + perHost * site.hosts.length);
     return events <= mostEvents
       ? []
       : [
@@ -26,6 +27,16 @@ export function lengthRules(site: Site): readonly Finding[] {
           },
         ];
   });
+}
+
+/** Where data is copied on its host, each step is closed before archives are made. */
+function closings(site: Site, steps: readonly Step[]): number {
+  const copied = walkSteps(steps, []).some(
+    ({ step }) =>
+      step.kind === 'backup' &&
+      step.databases.some((database) => site.databases[database]?.engine.copyBy !== undefined),
+  );
+  return copied ? steps.length : 0;
 }
 
 function activitiesOf(site: Site, step: Step): number {

@@ -1,10 +1,7 @@
 import type { MongodbEngine, Site } from '../../model/site.ts';
 import type { Finding, Path } from '../problem.ts';
 
-/**
- * A member is one service on one host, and no other member's; its database does not count it among the writers. A plain
- * copy has a folder.
- */
+/** A member is one service on one host, and no other member's; its database does not count it among the writers. */
 export function memberRules(site: Site): readonly Finding[] {
   const taken = new Map<string, string>();
   return Object.entries(site.databases).flatMap(([database, { usedBy, engine }]) => {
@@ -14,14 +11,9 @@ export function memberRules(site: Site): readonly Finding[] {
     return [
       ...routersOf(site, database, engine, own),
       ...replicaSetsOf(database, engine),
-      ...Object.entries(engine.members).flatMap(([member, { host, service, copies }]) => {
-        const at: Path = ['databases', database, 'mongodb', 'members', member];
-        const path = [...at, 'service'];
-        return [
-          ...elsewhere(site, host, service, path),
-          ...shared(taken, member, service, path),
-          ...copiesFor(engine.copyBy, copies, at),
-        ];
+      ...Object.entries(engine.members).flatMap(([member, { host, service }]) => {
+        const path: Path = ['databases', database, 'mongodb', 'members', member, 'service'];
+        return [...elsewhere(site, host, service, path), ...shared(taken, member, service, path)];
       }),
       ...usedBy.flatMap((service, index) =>
         own.has(service) || routers.includes(service)
@@ -94,29 +86,6 @@ function elsewhere(site: Site, host: string, service: string, path: Path): reado
       path,
       message: `service "${service}" runs on ${hosts.join(', ')}, not on ${host} alone as its member does`,
       hint: 'give each member a service of its own, on the host of the member',
-    },
-  ];
-}
-
-function copiesFor(
-  copyBy: MongodbEngine['copyBy'],
-  copies: string | undefined,
-  path: Path,
-): readonly Finding[] {
-  if (copyBy === undefined && copies !== undefined)
-    return [
-      {
-        path: [...path, 'copies'],
-        message: 'copies are made only with copy-by: this folder is never used',
-        hint: 'add copy-by: auto to the database, or leave copies out',
-      },
-    ];
-  if (copyBy !== 'copy' || copies !== undefined) return [];
-  return [
-    {
-      path,
-      message: 'copy-by: copy needs the folder that copies go to: copies is missing',
-      hint: 'a plain copy takes as much room as the data: name a disk that has it',
     },
   ];
 }

@@ -53,20 +53,27 @@ function dataPlaces(site: Site): readonly Place[] {
 
 /** Where copies on the host are made: beside the data, unless told. */
 function copyPlaces(site: Site): readonly Place[] {
-  return Object.entries(site.databases).flatMap(([database, { engine }]) =>
-    engine.kind !== 'mongodb' || engine.copyBy === undefined
-      ? []
-      : Object.entries(engine.members).map(([member, { host, data, copies }]) => ({
-          kind: 'copies' as const,
-          what: `member ${member}`,
-          host,
-          directory: copies ?? posix.dirname(data),
-          path: [
-            ...['databases', database, 'mongodb', 'members', member],
-            copies === undefined ? 'data' : 'copies',
-          ],
-        })),
-  );
+  return Object.entries(site.databases).flatMap(([database, { engine }]): readonly Place[] => {
+    if (engine.copyBy === undefined) return [];
+    const place = (
+      what: string,
+      { host, copies }: { readonly host: HostName; readonly copies?: string },
+      data: string,
+      at: readonly [above: Path, data: Path],
+    ): Place => ({
+      ...({ kind: 'copies', what, host } as const),
+      directory: copies ?? posix.dirname(data),
+      path: copies === undefined ? at[1] : [...at[0], 'copies'],
+    });
+    if (engine.kind === 'files') {
+      const at: Path = ['databases', database, 'files'];
+      return [place(database, engine, engine.roots[0], [at, [...at, 'roots', 0]])];
+    }
+    return Object.entries(engine.members).map(([member, one]) => {
+      const at: Path = ['databases', database, 'mongodb', 'members', member];
+      return place(`member ${member}`, one, one.data, [at, [...at, 'data']]);
+    });
+  });
 }
 
 function storePlaces(site: Site): readonly Place[] {

@@ -1,6 +1,7 @@
 import type { Site } from '../../model/site.ts';
 import type { Finding } from '../problem.ts';
 import { backupRules } from './backups.ts';
+import { copyRules } from './copies.ts';
 import { drillRules } from './drill.ts';
 import { lengthRules } from './length.ts';
 import { limitRules } from './limits.ts';
@@ -14,6 +15,7 @@ import { timeRules } from './times.ts';
 export function siteRules(site: Site): readonly Finding[] {
   return [
     memberRules,
+    copyRules,
     placeRules,
     stopRules,
     backupRules,

@@ -31,12 +31,13 @@ export interface MiniSite {
 const control = resolve('demo/services/servicectl');
 const services = { web: 'app-1', worker: 'app-1', archive: 'db-1', spare: 'app-1' };
 
-export async function createMiniSite(cleanup: Cleanup): Promise<MiniSite> {
+/** @param copied on its host first, into `copies` beside the data; else the tree is archived while its writers are stopped. */
+export async function createMiniSite(cleanup: Cleanup, { copied = false } = {}): Promise<MiniSite> {
   const folder = await cleanup.folder();
   const alive = join(folder, 'alive');
   await holdAliveLock(cleanup, alive);
   const place = (name: string) => join(folder, 'services', name);
-  for (const part of ['sites', 'state', 'store', 'data', 'scratch', 'look'])
+  for (const part of ['sites', 'state', 'store', 'data', 'scratch', 'look', 'copies'])
     mkdirSync(join(folder, part), { mode: 0o755 });
   const busy = join(folder, 'busy');
   writeFileSync(busy, '0\n');
@@ -49,7 +50,7 @@ export async function createMiniSite(cleanup: Cleanup): Promise<MiniSite> {
     if (name !== 'spare') await runCommand([control, 'start', place(name)], { leavesDaemon: true });
   }
   const file = join(folder, 'sites', 'mini.yaml');
-  writeFileSync(file, siteFile(folder, busy, place), { mode: 0o644 });
+  writeFileSync(file, siteFile(folder, busy, place, copied), { mode: 0o644 });
   return {
     file,
     sites: join(folder, 'sites'),
@@ -90,7 +91,7 @@ function program(file: string): string {
   return `exec sh -c 'trap "exit 0" TERM; while :; do echo written >> ${file}; sleep 0.2 & wait $!; done'\n`;
 }
 
-function siteFile(folder: string, busy: string, place: (name: string) => string): string {
+function siteFile(folder: string, busy: string, place: (name: string) => string, copied: boolean): string {
   const clock = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString().slice(11, 16);
   const soon = new Date(Date.now() + 45_000).toISOString().slice(11, 19);
   return `
@@ -114,7 +115,7 @@ counts:
 databases:
   tree:
     used-by: [web, worker, archive]
-    files: { host: db-1, roots: [${join(folder, 'data')}] }
+    files: { host: db-1, roots: [${join(folder, 'data')}]${copied ? `, copy-by: copy, copies: ${join(folder, 'copies')}` : ''} }
 stores:
   vault: { directory: ${join(folder, 'store')}, shared: true, keeper: db-1 }
 drill: { scratch: ${join(folder, 'scratch')} }

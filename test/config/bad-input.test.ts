@@ -502,6 +502,30 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       /copies are made only with copy-by/,
     ],
     [
+      'a folder for copies of a tree that nothing is copied to',
+      [['files: { host: one,', 'files: { host: one, copies: /copies,']],
+      'databases.tree.files.copies',
+      /copies are made only with copy-by/,
+    ],
+    [
+      'a plain copy of a tree without a folder',
+      [['files: { host: one,', 'files: { host: one, copy-by: copy,']],
+      'databases.tree.files',
+      /copy-by: copy needs the folder that copies go to/,
+    ],
+    [
+      'copies of a tree in another root of it',
+      [['roots: [/srv/tree]', 'roots: [/srv/tree, /srv/other], copy-by: auto, copies: /srv/other/copies']],
+      'databases.tree.files.copies',
+      /copies of tree in \/srv\/other\/copies would lie inside the data of tree/,
+    ],
+    [
+      'a tree that is copied with a root in another one',
+      [['roots: [/srv/tree]', 'roots: [/srv/tree, /srv/tree/inner], copy-by: auto']],
+      'databases.tree.files.roots[1]',
+      /with copy-by no root lies in another one, as \/srv\/tree\/inner does/,
+    ],
+    [
       'a way to copy that there is not',
       [['      members:', '      copy-by: zfs\n      members:']],
       'databases.db.mongodb.copy-by',

@@ -16,15 +16,15 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { copyTree } from '../../activities/archive/copy-tree.ts';
 import { chooseCopy } from '../../activities/copies/choose.ts';
-import { copyPlace, rootIn, type CopyPlace } from '../../activities/copies/place.ts';
+import { copiedData, copyPlace, rootIn, type CopyPlace } from '../../activities/copies/place.ts';
 import { removeCopy } from '../../activities/copies/remove.ts';
-import { snapshotMember } from '../../activities/copies/snapshot.ts';
+import { snapshotData } from '../../activities/copies/snapshot.ts';
 import { copyExcludes } from '../../activities/mongodb/cold.ts';
 import { createDirectoryStore } from '../../activities/stores/directory.ts';
 import { runCommand } from '../../activities/system/command.ts';
 import { cannotMount, mountFileSystem } from '../../demo/local/file-system.ts';
 import { DEFAULT_LIMITS } from '../../config/schema/limits.ts';
-import type { CopyWay, MongodbMember, Site } from '../../model/site.ts';
+import type { CopyWay, Database, FilesEngine, MongodbMember, Site } from '../../model/site.ts';
 import { createCleanup, waitFor } from '../support/processes.ts';
 
 const database = 'db';
@@ -61,9 +61,9 @@ if (reason !== null) console.warn(`copies on xfs and btrfs are not tested: ${rea
     async (by, _, where) => {
       const data = dataIn(await where());
       const site = siteOf({ data });
-      const place = copyPlace(site, { database, member, by }, 'this change');
-      await snapshotMember(site, { database, member }, place, hooks());
-      await runCommand(['diff', '--recursive', '--no-dereference', data, rootIn(place)]);
+      const place = copyPlace(copiedData(site, { database, member }), by, 'this change');
+      await snapshotData(site, { database, member }, place, hooks());
+      await runCommand(['diff', '--recursive', '--no-dereference', data, rootIn(place, data)]);
       // What comes later is not in the copy.
       const before = await archived(data, [data]);
       writeFileSync(join(data, 'collection.wt'), 'changed after the copy');
@@ -95,15 +95,15 @@ if (reason !== null) console.warn(`copies on xfs and btrfs are not tested: ${rea
   test('what a copy that was cut short has left is removed, and its place can be used again', async () => {
     const data = dataIn(join(mounted.ext4, 'cut'), 40 * mebibyte);
     const site = siteOf({ data });
-    const place = copyPlace(site, { database, member, by: 'copy' }, 'cut short');
+    const place = copyPlace(copiedData(site, { database, member }), 'copy', 'cut short');
     const cut = new AbortController();
-    const making = snapshotMember(site, { database, member }, place, { ...hooks(), signal: cut.signal });
+    const making = snapshotData(site, { database, member }, place, { ...hooks(), signal: cut.signal });
     making.catch(() => undefined);
-    await waitFor(() => existsSync(rootIn(place)), { what: 'the copy to begin', withinMs: 10_000 });
+    await waitFor(() => existsSync(rootIn(place, data)), { what: 'the copy to begin', withinMs: 10_000 });
     cut.abort(new Error('taken over'));
     await expect(making).rejects.toThrow('taken over');
-    await snapshotMember(site, { database, member }, place, hooks());
-    await runCommand(['diff', '--recursive', '--no-dereference', data, rootIn(place)]);
+    await snapshotData(site, { database, member }, place, hooks());
+    await runCommand(['diff', '--recursive', '--no-dereference', data, rootIn(place, data)]);
     await removeCopy(place);
     expect(leftBeside(data)).toEqual([]);
   });
@@ -111,8 +111,8 @@ if (reason !== null) console.warn(`copies on xfs and btrfs are not tested: ${rea
   test('a copy for which there is no room fails at once, for good, and says where', async () => {
     const data = dataIn(join(mounted.ext4, 'too-large'), 70 * mebibyte);
     const site = siteOf({ data });
-    const place = copyPlace(site, { database, member, by: 'copy' }, 'no room');
-    const failure = snapshotMember(site, { database, member }, place, hooks());
+    const place = copyPlace(copiedData(site, { database, member }), 'copy', 'no room');
+    const failure = snapshotData(site, { database, member }, place, hooks());
     await expect(failure).rejects.toMatchObject({
       nonRetryable: true,
       message: expect.stringMatching(/too-large.*No space left on device/s),
@@ -124,10 +124,10 @@ if (reason !== null) console.warn(`copies on xfs and btrfs are not tested: ${rea
   test('a file that changes meanwhile makes it fail: the data was not at rest', async () => {
     const data = dataIn(join(mounted.xfs, 'busy'));
     const site = siteOf({ data });
-    const place = copyPlace(site, { database, member, by: 'reflink' }, 'busy');
+    const place = copyPlace(copiedData(site, { database, member }), 'reflink', 'busy');
     const touch = () => utimesSync(join(data, 'collection.wt'), new Date(), new Date());
     let processes = 0;
-    const failure = snapshotMember(site, { database, member }, place, {
+    const failure = snapshotData(site, { database, member }, place, {
       ...hooks(),
       onProcess: () => {
         processes += 1;
@@ -140,11 +140,11 @@ if (reason !== null) console.warn(`copies on xfs and btrfs are not tested: ${rea
 
   test('only what has the name of a copy is ever removed', async () => {
     const data = dataIn(join(mounted.xfs, 'precious'));
-    await expect(removeCopy({ by: 'reflink', path: data, root: data })).rejects.toThrow(
+    await expect(removeCopy({ by: 'reflink', path: data, roots: [data] })).rejects.toThrow(
       'not the name of a copy',
     );
     await expect(
-      removeCopy({ by: 'reflink', path: `${data}/../precious.coldbackup-0123456789ab`, root: data }),
+      removeCopy({ by: 'reflink', path: `${data}/../precious.coldbackup-0123456789ab`, roots: [data] }),
     ).rejects.toThrow('not the name of a copy');
     expect(existsSync(join(data, 'collection.wt'))).toBe(true);
   });
@@ -219,10 +219,36 @@ if (reason !== null) console.warn(`copies on xfs and btrfs are not tested: ${rea
     await removeCopy(place);
   });
 
+  test('a tree of files is copied with all its roots, one of them a file, and without what its archive leaves out', async () => {
+    const roots = [dataIn(join(mounted.xfs, 'tree')), join(mounted.xfs, 'settings.conf')] as const;
+    writeFileSync(roots[1], 'a = 1');
+    const site = filesSite({ roots, exclude: ['tmp/*'] });
+    const place = copyPlace(copiedData(site, { database }), 'reflink', 'a tree');
+    const chosen = await chooseCopy(site, host, { database, asked: 'reflink' }, { dataBytes: 1, known: [] });
+    expect(chosen.checks).toMatchObject([{ verdict: 'go', subject: 'db copy-by' }]);
+    await snapshotData(site, { database }, place, hooks());
+    const before = await archived(roots[0], roots);
+    for (const root of [join(roots[0], 'collection.wt'), roots[1]]) writeFileSync(root, 'changed');
+    expect(await archived(roots[0], roots, place.path)).toEqual(before);
+    await removeCopy(place);
+    expect(leftBeside(roots[0])).toEqual([]);
+  });
+
+  test('snapshots of several subvolumes are one copy, which the same call removes', async () => {
+    const roots = [dataIn(await subvolume('one')), dataIn(await subvolume('two'))] as const;
+    const site = filesSite({ roots, exclude: [] });
+    const place = copyPlace(copiedData(site, { database }), 'btrfs', 'two volumes');
+    await snapshotData(site, { database }, place, hooks());
+    for (const root of roots)
+      await runCommand(['diff', '--recursive', '--no-dereference', root, rootIn(place, root)]);
+    await removeCopy(place);
+    expect(leftBeside(roots[0])).toEqual([]);
+  });
+
   async function made(data: string, by: CopyWay): Promise<{ place: CopyPlace }> {
     const site = siteOf({ data });
-    const place = copyPlace(site, { database, member, by }, `of ${data}`);
-    await snapshotMember(site, { database, member }, place, hooks());
+    const place = copyPlace(copiedData(site, { database, member }), by, `of ${data}`);
+    await snapshotData(site, { database, member }, place, hooks());
     return { place };
   }
 
@@ -284,19 +310,19 @@ function dataIn(data: string, sizeBytes = 300_000): string {
 }
 
 function siteOf(one: Pick<MongodbMember, 'data' | 'copies'>): Site {
+  const members = { [member]: { host, service: 'mongod', uri: { env: 'NONE' }, ...one } };
+  return siteWith({ kind: 'mongodb', members, allow: [] });
+}
+
+function filesSite(one: Pick<FilesEngine, 'roots' | 'exclude'>): Site {
+  return siteWith({ kind: 'files', host, ...one });
+}
+
+function siteWith(engine: Database['engine']): Site {
   return {
     ...{ site: 'test', timezone: 'UTC', hosts: [host], services: {}, jobs: {}, counts: {}, stores: {} },
     ...{ procedures: {}, limits: DEFAULT_LIMITS },
-    databases: {
-      [database]: {
-        usedBy: [],
-        engine: {
-          kind: 'mongodb',
-          members: { [member]: { host, service: 'mongod', uri: { env: 'NONE' }, ...one } },
-          allow: [],
-        },
-      },
-    },
+    databases: { [database]: { usedBy: [], engine } },
   };
 }
 

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { openEntries } from '../../activities/ledger/records.ts';
@@ -27,8 +27,23 @@ describe('a snapshot in the journal of its host', () => {
     const [first, second] = host.asked.map((asked) => asked.replace('copy to ', ''));
     expect(first).toMatch(/^\/data\/db\.coldbackup-[0-9a-f]{12}$/);
     expect(second).not.toBe(first);
-    expect(seen[0]).toContain(`"place":{"by":"reflink","path":"${first ?? ''}","root":"/data/db"}`);
+    expect(seen[0]).toContain(`"place":{"by":"reflink","path":"${first ?? ''}","roots":["/data/db"]}`);
     expect(seen[0]).not.toContain('"r":"end"');
+  });
+
+  test('is undone where its journal was written before trees of files were copied', async () => {
+    const ref = await claim();
+    await host.ledger.applyChange(make(ref, '0/1/db/a'));
+    const path = host.asked[0]?.replace('copy to ', '') ?? '';
+    const journal = join(host.folder, 'journal.jsonl');
+    writeFileSync(
+      journal,
+      readFileSync(journal, 'utf8').replace('"roots":["/data/db"]', '"root":"/data/db"'),
+    );
+    host = host.restart();
+    host.nowMs += 24 * 3_600_000;
+    expect(await host.alone()).toEqual({ kind: 'back' });
+    expect(host.asked).toEqual([`remove ${path}`]);
   });
 
   test('is undone by removing just that place, whoever undoes, once', async () => {

@@ -23,6 +23,13 @@ test('with copy-by a plan holds the copy of each member, on the host of the memb
   expect(backupsOf(plan.steps)[0]?.databases[0]).toMatchObject({ database: 'db', copyBy: 'auto' });
 });
 
+test('with copy-by a tree of files is held as one copy on its host', () => {
+  const text = spoil(['files: { host: one,', 'files: { host: one, copy-by: reflink,']);
+  const plan = resolvePlan(loaded(text), { procedure: 'nightly', startedAt });
+  expect(plan.holds['one']?.filter((hold) => hold.startsWith('snapshot/'))).toEqual(['snapshot/tree']);
+  expect(backupsOf(plan.steps)[0]?.databases[1]).toMatchObject({ database: 'tree', copyBy: 'reflink' });
+});
+
 test('copy-by: copy names a folder on each member, and says so', () => {
   const parsed = parseSite(withCopyBy('copy'), 'small.yaml');
   expect('problems' in parsed && parsed.problems.map(({ key, message }) => `${key}: ${message}`)).toEqual(

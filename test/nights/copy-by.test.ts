@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { ApplicationFailure } from '@temporalio/common';
 import { openNights, type Night, type Nights } from './night.ts';
 
-/** The example, but its members are copied on their hosts, and archived once they are started again. */
+/** The example, but its data are copied on their hosts, and archived once all is started again, which nothing delays. */
 const folder = mkdtempSync(join(tmpdir(), 'coldbackup-copy-by-'));
 const file = join(folder, 'vitam.yaml');
 const database = '5/vitam-mongo';
@@ -14,7 +14,11 @@ let nights: Nights;
 beforeAll(async () => {
   const example = readFileSync('examples/vitam.yaml', 'utf8');
   const members = /^( +)members:$/m.exec(example);
-  writeFileSync(file, example.replace(/^( +)members:$/m, '$1copy-by: auto\n$1members:'));
+  const copied = example
+    .replace(/^( +)members:$/m, '$1copy-by: auto\n$1members:')
+    .replaceAll(/files: \{ host/g, 'files: { copy-by: auto, host')
+    .replace(/^ +restart:.*$/m, '');
+  writeFileSync(file, copied);
   expect(members).not.toBeNull();
   nights = await openNights(file);
 });
@@ -47,6 +51,55 @@ test('shards, then config servers are back before anything is archived, the bala
   expect(positions(calls, 'copy', `0/${database}/copy/`)).toHaveLength(3);
 });
 
+test('what the steps have stopped is back before anything is archived, in the order that it always has', async () => {
+  const { report, calls, differences, manifests } = await nights.run(() => undefined);
+  expect(report).toMatchObject({ outcome: 'complete', notBack: [] });
+  expect(differences).toEqual([]);
+  const stopped = ['1/', '2/', '3/', '4/'];
+  const back = stopped.map((step) => positions(calls, 'undoChange', step));
+  const archives = positions(calls, 'copy', '0/5/');
+  // The cluster’s three, and three trees of files; the offer’s own MongoDB was archived while it was stopped.
+  expect(archives).toHaveLength(6);
+  expect(positions(calls, 'copy', '5/')).toHaveLength(1);
+  expect(Math.max(...back.flat())).toBeLessThan(Math.min(...archives));
+  expect(back.map((some) => Math.min(...some))).toEqual(
+    back.map((some) => Math.min(...some)).sort((one, other) => other - one),
+  );
+  expect(Math.max(...archives)).toBeLessThan(Math.min(...positions(calls, 'release', '')));
+  expect(manifests[0]?.artifacts).toHaveLength(7);
+  expect(manifests[0]?.steps.map(({ outcome }) => outcome)).not.toContain('failed');
+});
+
+test('a service that does not come back at once is tried again beside the archives, and the set is published', async () => {
+  const { report, published, differences } = await nights.run((miniature) => {
+    let failures = 0;
+    miniature.fault = (call) => {
+      if (!call.includes(' undoChange 1/') || failures === 3) return;
+      failures += 1;
+      throw ApplicationFailure.nonRetryable('does not start', 'Injected');
+    };
+  });
+  expect(report).toMatchObject({ outcome: 'complete', notBack: [] });
+  expect(published).toHaveLength(1);
+  expect(differences).toEqual([]);
+});
+
+test('a cancel while archives are made leaves no copy and no set, and services stay up', async () => {
+  const { report, published, differences } = await nights.run((miniature, handle) => {
+    let cancelled = false;
+    miniature.fault = async (call) => {
+      if (cancelled || !call.includes(' copy 0/5/')) return;
+      cancelled = true;
+      const running = await handle();
+      await miniature.hush();
+      await running.cancel();
+    };
+  });
+  expect(report.outcome).toBe('cancelled');
+  expect(published).toEqual([]);
+  expect(differences).toEqual([]);
+});
+
 test.each([
   ['a copy on a host', `applyChange 0/${database}/`],
   ['the removal of a copy, once', `undoChange 0/${database}/`],
@@ -59,8 +112,9 @@ test.each([
 });
 
 test('after an archive has failed services do not wait for the removal of copies', async () => {
-  const { calls, report, differences } = await failingAt(`copy 0/${database}/copy/`);
+  const { calls, report, published, differences } = await failingAt(`copy 0/${database}/copy/`);
   expect(report.outcome).toBe('failed');
+  expect(published).toEqual([]);
   expect(differences).toEqual([]);
   const removed = positions(calls, 'undoChange', `0/${database}/`);
   const back = positions(calls, 'undoChange', '1/');

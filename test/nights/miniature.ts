@@ -155,9 +155,12 @@ export function createMiniature(
         pid: 1,
         checks: [],
         copyBy: Object.fromEntries(
-          mongodbsOf(plan()).flatMap(({ database, members }) =>
-            members.map(({ name }) => [`${database}/${name}`, 'reflink']),
-          ),
+          [
+            ...mongodbsOf(plan()).flatMap(({ database, members }) =>
+              members.map(({ name }) => `${database}/${name}`),
+            ),
+            ...Object.keys(site.databases),
+          ].map((copied) => [copied, 'reflink']),
         ),
       }),
       observeHost: async () => ({ host, held: false, services: [], balancers: [] }),

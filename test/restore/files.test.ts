@@ -14,6 +14,7 @@ import {
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { pack } from 'tar-stream';
+import type { JournalRecord } from '../../activities/ledger/records.ts';
 import { runCommand } from '../../activities/system/command.ts';
 import type { Artifact, Manifest } from '../../model/manifest.ts';
 import type { Report } from '../../model/progress.ts';
@@ -36,7 +37,7 @@ describe('coldbackup restore of a tree of files', () => {
   let slow: string;
 
   beforeAll(async () => {
-    site = await createMiniSite(cleanup);
+    site = await createMiniSite(cleanup, { copied: true });
     data = join(dirname(site.store), 'data');
     const tools = await cleanup.folder();
     slow = join(tools, 'slow');
@@ -58,6 +59,20 @@ describe('coldbackup restore of a tree of files', () => {
   afterAll(async () => {
     process.env['PATH'] = original;
     await cleanup.run();
+  });
+
+  test('of a night in which its writers were up again before the archive began, and no copy stayed', () => {
+    const closed = join(site.state, 'mini', 'db-1', 'closed');
+    const lines = readFileSync(join(closed, readdirSync(closed)[0] ?? ''), 'utf8')
+      .trim()
+      .split('\n');
+    const records = lines.map((line) => JSON.parse(line) as JournalRecord);
+    const told = records.flatMap((record) => {
+      if (record.r === 'intent') return record.change.kind;
+      return record.r === 'undone' ? record.did : record.r === 'job' ? 'archive begun' : [];
+    });
+    expect(told).toEqual(['service-stopped', 'snapshot-made', 'started', 'archive begun', 'removed']);
+    expect(readdirSync(join(dirname(site.store), 'copies'))).toEqual([]);
   });
 
   test('with --plan says what would be replaced, and changes nothing', async () => {

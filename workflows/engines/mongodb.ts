@@ -1,14 +1,14 @@
 import { ApplicationFailure } from '@temporalio/common';
-import { sleep, workflowInfo } from '@temporalio/workflow';
+import { patched, sleep, workflowInfo } from '@temporalio/workflow';
 import type { MongodbMemberInfo, MongodbTopology } from '../../model/activities.ts';
 import type { MemberGuard, Optime } from '../../model/ledger.ts';
 import type { MongodbSetRecord } from '../../model/manifest.ts';
 import type { PlanMongodb } from '../../model/plan.ts';
 import { agent } from '../agents.ts';
-import { attest, copyTo } from '../copy.ts';
+import { attest, copyOnHost, copyTo } from '../copy.ts';
 import { closeScope, makeChange } from '../ledger.ts';
 import { planOf, showNow, type Run } from '../run.ts';
-import { artifactName, snapshotScope, type BackupTarget } from '../steps/backup.ts';
+import { artifactName, snapshotScope, type Archive, type BackupTarget } from '../steps/backup.ts';
 import { together } from '../together.ts';
 
 const shortMs = 60_000;
@@ -36,10 +36,17 @@ interface Stopped {
 /**
  * The dance of the shards, as the Vitam runbook has it: balancer off and settled; per shard, at once, the elected
  * primary found and stopped; when all are stopped, that of the config servers; all copied at once; then each shard
- * back, then the config servers, then the balancer. The order back is in the positions: the highest goes first. With
- * `copy-by` what is copied at once are the data on the hosts, and archives are made of them when all are back.
+ * back, then the config servers, then the balancer, which waits for the fingerprints: it moves documents. The order
+ * back is in the positions: the highest goes first. With `copy-by` what is copied at once are the data on the hosts.
+ *
+ * @returns what makes archives of those copies.
  */
-export async function backupMongodb(run: Run, plan: PlanMongodb, target: BackupTarget): Promise<void> {
+export async function backupMongodb(
+  run: Run,
+  plan: PlanMongodb,
+  target: BackupTarget,
+): Promise<Archive | null> {
+  const order = orderOf(plan);
   const topology = await askCluster(run, plan).mongodbTopology(here(run, plan));
   const shards = topology.sets.filter(({ role }) => role !== 'config');
   const config = topology.sets.filter(({ role }) => role === 'config');
@@ -54,15 +61,16 @@ export async function backupMongodb(run: Run, plan: PlanMongodb, target: BackupT
   const [shardPlace, configPlace] = plan.allowSetDown ? [1, 2] : [2, 1];
   const stopAll = (sets: readonly ClusterSet[], place: number) =>
     together(
-      sets.map(
-        (set) => () =>
-          stopElected(run, plan, target, set, `${membersScope(plan, target)}/${place}/${set.set}`, markers),
-      ),
+      sets.map((set) => () => {
+        const position = `${membersScope(target, order)}/${place}/${set.set}`;
+        return stopElected(run, plan, target, { set, position, markers, order });
+      }),
     );
   const stopped = [...(await stopAll(shards, shardPlace)), ...(await stopAll(config, configPlace))];
 
-  const take = plan.copyBy === undefined ? archiveStopped : archiveStarted;
-  const prints = await take(run, plan, target, stopped);
+  const { prints, archive } = order.membersFirst
+    ? await membersFirst(run, plan, target, stopped, order)
+    : { prints: await allAtOnce(run, plan, target, stopped), archive: null };
   target.databases.push({
     engine: 'mongodb',
     database: plan.database,
@@ -71,12 +79,27 @@ export async function backupMongodb(run: Run, plan: PlanMongodb, target: BackupT
     balancer: topology.balancer,
     sets: stopped.map((one, index) => setRecord(plan, target, one, prints[index] ?? null)),
   });
+  return archive;
 }
 
 type Print = MongodbSetRecord['fingerprint'];
 
-/** Archived while the members are stopped; then everything is started again. */
-async function archiveStopped(
+interface Order {
+  /** Members are back before fingerprints are taken, and the balancer is. */
+  readonly membersFirst: boolean;
+  /** Copies on the hosts are archived when the steps are done. */
+  readonly archivesLast: boolean;
+}
+
+/** A run that was under way before all was in this order goes on as it began. */
+function orderOf({ copyBy }: PlanMongodb): Order {
+  return patched('members-back-first')
+    ? { membersFirst: true, archivesLast: true }
+    : { membersFirst: copyBy !== undefined, archivesLast: false };
+}
+
+/** Of runs that began so: everything is started again when copies and fingerprints are done. */
+async function allAtOnce(
   run: Run,
   plan: PlanMongodb,
   target: BackupTarget,
@@ -93,76 +116,63 @@ async function archiveStopped(
 }
 
 /**
- * Copied on their hosts, started again, archived from the copies. The balancer stays off until the fingerprints are
- * taken: it moves documents. Where a host allows no copy its member is archived first, while it is stopped.
+ * Copied on their hosts, or archived where that is not possible, and started again; the balancer comes back when the
+ * fingerprints are taken. The archives of the copies need neither.
  */
-async function archiveStarted(
+async function membersFirst(
   run: Run,
   plan: PlanMongodb,
   target: BackupTarget,
   stopped: readonly Stopped[],
-): Promise<readonly Print[]> {
-  const [prints] = await together<unknown>([
+  order: Order,
+): Promise<{ readonly prints: readonly Print[]; readonly archive: Archive | null }> {
+  const [prints, archives] = (await together<unknown>([
     async () => {
       const taken = await together(stopped.map((one) => () => fingerprint(run, plan, target, one)));
       await attest(run, plan);
       return taken;
     },
     async () => {
-      const snapshots = await together(stopped.map((one) => () => takeStopped(run, plan, target, one)));
+      const copies = await together(stopped.map((one) => () => takeStopped(run, plan, target, one)));
       await together([
         () => attest(run, plan, membersOfHosts(stopped)),
         ...stopped.map((one) => () => assertNoWriter(run, plan, one)),
       ]);
-      await closeScope(run, membersScope(plan, target));
-      await together(
-        stopped.map((one, index) => async () => {
-          const change = snapshots[index];
-          if (change != null) await archiveSnapshot(run, plan, target, one, change);
-        }),
-      );
+      await closeScope(run, membersScope(target, order));
+      const toArchive = copies.filter((copy) => copy !== null);
+      if (order.archivesLast) return toArchive;
+      await together(toArchive);
+      return [];
     },
-  ]);
+  ])) as [readonly Print[], readonly Archive[]];
   await closeScope(run, target.scope);
-  await closeScope(run, snapshotScope(target));
-  return prints as readonly Print[];
+  if (!order.archivesLast) await closeScope(run, snapshotScope(target));
+  if (archives.length === 0) return { prints, archive: null };
+  const archive = async (): Promise<void> => {
+    await together(archives);
+    await closeScope(run, snapshotScope(target));
+  };
+  return { prints, archive };
 }
 
-/** @returns the change that made the copy on its host; null: it is archived already. */
+/** @returns what archives the copy on its host; null: it is archived already. */
 async function takeStopped(
   run: Run,
   plan: PlanMongodb,
   target: BackupTarget,
   one: Stopped,
-): Promise<string | null> {
-  const { database } = plan;
-  const { member, set } = one;
-  const by = run.copyBy[`${database}/${member.name}`] ?? 'stream';
-  if (by === 'stream') {
-    await copyMember(run, plan, target, one);
-    return null;
-  }
-  const position = `${snapshotScope(target)}/${set.set}`;
-  const done = showNow(run, position, {
-    step: target.step,
-    text: `copying the data of ${member.name} on its host (${by})`,
-    until: null,
-    then: null,
-  });
-  const { id } = await makeChange(run, {
-    host: member.host,
-    position,
-    change: { kind: 'snapshot-made', database, member: member.name, by },
-    // The run itself ends it in time for up-by.
-    withinMs: Math.max(shortMs, Date.parse(planOf(run).hardLimit) - Date.now()),
-    step: target.step,
-  }).finally(done);
-  return id;
+): Promise<Archive | null> {
+  const { host, name: member } = one.member;
+  const position = `${snapshotScope(target)}/${one.set.set}`;
+  const change = await copyOnHost(run, target, plan, { host, position, member });
+  if (change !== null) return () => archiveSnapshot(run, plan, target, one, change);
+  await copyMember(run, plan, target, one);
+  return null;
 }
 
 /** Balancer and members of it are closed one after the other where members are back before the rest is done. */
-function membersScope({ copyBy }: PlanMongodb, { scope }: BackupTarget): string {
-  return copyBy === undefined ? scope : `${scope}/1`;
+function membersScope({ scope }: BackupTarget, { membersFirst }: Order): string {
+  return membersFirst ? `${scope}/1` : scope;
 }
 
 function membersOfHosts(stopped: readonly Stopped[]) {
@@ -231,9 +241,17 @@ async function stopElected(
   run: Run,
   plan: PlanMongodb,
   target: BackupTarget,
-  set: ClusterSet,
-  position: string,
-  markers: ReadonlyMap<string, Optime | null>,
+  {
+    set,
+    position,
+    markers,
+    order,
+  }: {
+    readonly set: ClusterSet;
+    readonly position: string;
+    readonly markers: ReadonlyMap<string, Optime | null>;
+    readonly order: Order;
+  },
 ): Promise<Stopped> {
   const marker = markers.get(set.set) ?? null;
   for (let attempt = 1; attempt <= electionAttempts; attempt++) {
@@ -254,7 +272,7 @@ async function stopElected(
         role,
         ...(marker && { marker }),
       };
-      if (plan.copyBy !== undefined) await flush(run, plan, member);
+      if (order.membersFirst) await flush(run, plan, member);
       const { outcome } = await makeChange(run, {
         host: member.host,
         position: `${position}/${attempt}`,

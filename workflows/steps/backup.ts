@@ -5,9 +5,11 @@ import { backupFiles } from '../engines/files.ts';
 import { backupMongodb } from '../engines/mongodb.ts';
 import { storesLeft } from '../copy.ts';
 import { closeScope } from '../ledger.ts';
-import { leaveOut, type Run } from '../run.ts';
-import type { StepResult } from '../steps.ts';
+import { leaveOut, type Run, type StepResult } from '../run.ts';
 import { together } from '../together.ts';
+
+/** Makes the archives of copies on the hosts, and removes those. May be called again where it failed. */
+export type Archive = () => Promise<void>;
 
 export interface BackupTarget {
   /** The step's id and the database: under it lie all changes and copies of this database. */
@@ -23,7 +25,10 @@ export interface BackupTarget {
   readonly databases: DatabaseRecord[];
 }
 
-/** Databases side by side; one that fails ends the others: an incomplete set is not published. */
+/**
+ * Databases side by side; one that fails ends the others: an incomplete set is not published. What was copied on its
+ * host is archived when the steps are done and all that they stopped is on its way back.
+ */
 export async function backup(run: Run, step: PlanBackup, attempt: number): Promise<StepResult> {
   const failed = new Map(step.to.flatMap((store) => known(run, store)));
   const wanted = step.databases.map((database) => ({
@@ -31,13 +36,13 @@ export async function backup(run: Run, step: PlanBackup, attempt: number): Promi
     target: targetOf(step, database, attempt, failed),
   }));
   storesLeft({ to: step.to, failed });
+  const archives = new Map<BackupTarget, Archive>();
   try {
     await together(
-      wanted.map(
-        ({ database, target }) =>
-          () =>
-            backupOne(run, database, target),
-      ),
+      wanted.map(({ database, target }) => async () => {
+        const archive = await backupOne(run, database, target);
+        if (archive !== null) archives.set(target, archive);
+      }),
     );
   } catch (error) {
     if (goesOn(run, step, error))
@@ -50,6 +55,43 @@ export async function backup(run: Run, step: PlanBackup, attempt: number): Promi
       );
     throw error;
   }
+  const end = () => addToSet(run, step, wanted, failed);
+  if (archives.size === 0) return end();
+  const rest = async (): Promise<StepResult> => {
+    await together(
+      [...archives].map(
+        ([target, archive]) =>
+          () =>
+            archiveOne(archives, target, archive),
+      ),
+    );
+    return end();
+  };
+  return { outcome: 'done', rest };
+}
+
+/** Of one that fails nothing is in the set; those that are done are not done again. */
+async function archiveOne(
+  archives: Map<BackupTarget, Archive>,
+  target: BackupTarget,
+  archive: Archive,
+): Promise<void> {
+  const before = target.artifacts.length;
+  try {
+    await archive();
+    archives.delete(target);
+  } catch (error) {
+    target.artifacts.splice(before);
+    throw error;
+  }
+}
+
+function addToSet(
+  run: Run,
+  step: PlanBackup,
+  wanted: readonly { readonly target: BackupTarget }[],
+  failed: Map<string, string>,
+): StepResult {
   const left = storesLeft({ to: step.to, failed });
   for (const { target } of wanted) {
     run.artifacts.push(...target.artifacts.filter(({ store }) => left.includes(store)));
@@ -80,8 +122,7 @@ export function snapshotScope({ scope }: BackupTarget): string {
 }
 
 function scopesOf(database: PlanDatabase, target: BackupTarget): readonly string[] {
-  const copies = database.engine === 'mongodb' && database.copyBy !== undefined;
-  return [target.scope, ...(copies ? [snapshotScope(target)] : [])];
+  return [target.scope, ...(database.copyBy === undefined ? [] : [snapshotScope(target)])];
 }
 
 /** A scope that was closed stays closed: each attempt has its own. */
@@ -104,7 +145,8 @@ function goesOn(run: Run, step: PlanBackup, error: unknown): boolean {
   return run.skips.has(step.id) || (step.onFailure === 'ask' && !isCancellation(error));
 }
 
-function backupOne(run: Run, database: PlanDatabase, target: BackupTarget): Promise<void> {
+/** @returns what makes the archive of copies on the hosts; null: the archive is made. */
+function backupOne(run: Run, database: PlanDatabase, target: BackupTarget): Promise<Archive | null> {
   return database.engine === 'files'
     ? backupFiles(run, database, target)
     : backupMongodb(run, database, target);

@@ -1,6 +1,6 @@
 import type { PlanParallel } from '../../model/plan.ts';
-import type { Run } from '../run.ts';
-import { runSteps, type StepResult } from '../steps.ts';
+import type { Run, StepResult } from '../run.ts';
+import { runSteps } from '../steps.ts';
 import { together } from '../together.ts';
 
 export async function parallel(run: Run, step: PlanParallel): Promise<StepResult> {

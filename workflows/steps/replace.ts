@@ -8,8 +8,7 @@ import { agent } from '../agents.ts';
 import { attest } from '../copy.ts';
 import { messageOf } from '../failures.ts';
 import { closeScope, makeChange, refOf } from '../ledger.ts';
-import { planOf, showNow, type Run } from '../run.ts';
-import type { StepResult } from '../steps.ts';
+import { planOf, showNow, type Run, type StepResult } from '../run.ts';
 import { together } from '../together.ts';
 import { placeOf } from './unpack.ts';
 

@@ -1,7 +1,6 @@
 import type { PlanStop } from '../../model/plan.ts';
 import { makeChange } from '../ledger.ts';
-import { showNow, type Run } from '../run.ts';
-import type { StepResult } from '../steps.ts';
+import { showNow, type Run, type StepResult } from '../run.ts';
 
 /** One service after the other, each gone before the next; on several hosts at once. */
 export async function stop(run: Run, step: PlanStop): Promise<StepResult> {

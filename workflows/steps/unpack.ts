@@ -1,7 +1,6 @@
 import type { PlanUnpack, RestoreTarget } from '../../model/plan.ts';
 import { makeChange } from '../ledger.ts';
-import { planOf, showNow, type Run } from '../run.ts';
-import type { StepResult } from '../steps.ts';
+import { planOf, showNow, type Run, type StepResult } from '../run.ts';
 import { together } from '../together.ts';
 
 const shortMs = 60_000;

@@ -5,8 +5,7 @@ import type { Instant, PlanAsk, PlanWait } from '../../model/plan.ts';
 import type { WaitEnd } from '../../model/site.ts';
 import { agent } from '../agents.ts';
 import { ask } from '../questions.ts';
-import { planOf, showNow, type Run } from '../run.ts';
-import type { StepResult } from '../steps.ts';
+import { planOf, showNow, type Run, type StepResult } from '../run.ts';
 
 /** For the agent's answer after `until` has passed. */
 const allowanceMs = 30_000;

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import type { MongodbEngine, MongodbMember } from '../../../model/site.ts';
+import { copiedBy, copyBySchema } from '../copy-by.ts';
 import { defined, distinct, expected, named, oneOf, refuseTwins, strict, text } from '../expect.ts';
 import { reference } from '../reference.ts';
 import type { Known } from '../reference.ts';
@@ -45,11 +46,9 @@ export function mongodbSchema(known: Known) {
     members: named(MEMBER_NAME, member)
       .refine((members) => Object.keys(members).length > 0, { error: 'expected at least one member' })
       .describe('Every member of every set, shards and config servers too, as the cluster calls it.'),
-    'copy-by': oneOf('auto', 'reflink', 'btrfs', 'copy', 'stream')
-      .exactOptional()
-      .describe(
-        'How data is taken: by a copy on the host (reflink, btrfs snapshot, plain copy), archived once the member is started again; stream: archived while it is stopped; auto: the best that is possible. Default: stream.',
-      ),
+    'copy-by': copyBySchema(
+      'How data is taken: by a copy on the host (reflink, btrfs snapshot, plain copy), archived once the member is started again; stream: archived while it is stopped; auto: the best that is possible. Default: stream.',
+    ),
     fingerprint: oneOf('none')
       .exactOptional()
       .describe(
@@ -69,6 +68,6 @@ export function mongodbSchema(known: Known) {
     kind: 'mongodb',
     allow: allow ?? [],
     ...defined(raw),
-    ...(copyBy !== undefined && copyBy !== 'stream' && { copyBy }),
+    ...copiedBy(copyBy),
   }));
 }
