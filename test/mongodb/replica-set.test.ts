@@ -2,9 +2,10 @@ import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { Document } from 'mongodb';
+import type { Db, Document } from 'mongodb';
 import { createMongodbActivities } from '../../activities/mongodb/activities.ts';
 import { checkMongodb } from '../../activities/mongodb/checks.ts';
+import { compareFingerprints } from '../../activities/mongodb/compare-fingerprints.ts';
 import { checkGuard } from '../../activities/mongodb/guard.ts';
 import { waitUntilMemberReady } from '../../activities/mongodb/readiness.ts';
 import type { MemberGuard, Optime } from '../../model/ledger.ts';
@@ -430,7 +431,34 @@ describe('the fingerprint', () => {
     expect(prints[2]).toEqual(prints[0]);
   });
 
-  test('it sees an index, an option and a new UUID, which dbHash does not', async () => {
+  test('a write after the marker, before all is read, leaves none: the copy is of the marker', async () => {
+    const primary = await set.primary();
+    const reading = other(primary);
+    const marker = await marked(primary);
+    const { count } = await as(reading.uri, (admin) =>
+      admin.command({ configureFailPoint: 'hangBeforeListCollections', mode: 'alwaysOn' }),
+    );
+    try {
+      const printing = print(reading, marker);
+      // By then the documents of its first database are digested.
+      await as(reading.uri, (admin) =>
+        admin.command({
+          ...{ waitForFailPoint: 'hangBeforeListCollections', timesEntered: Number(count) + 1 },
+          maxTimeMS: 20_000,
+        }),
+      );
+      await insert(primary, 'late', 1, 'majority');
+      await failPoint(reading, 'hangBeforeListCollections', 'off');
+      expect(await printing).toEqual({
+        none: expect.stringMatching(/^it was written to before its content was read: vitam\.late at 2/),
+      });
+    } finally {
+      await failPoint(reading, 'hangBeforeListCollections', 'off');
+    }
+    expect(await print(reading, await marked(primary))).toHaveProperty('databases.vitam');
+  });
+
+  test('it sees a validator, an index and a new UUID, which dbHash does not', async () => {
     const primary = await set.primary();
     const hashOf = () =>
       as(
@@ -438,24 +466,95 @@ describe('the fingerprint', () => {
         async (_, client) =>
           (await client.db('vitam').command({ dbHash: 1, collections: ['late'] }))['md5'] as string,
       );
-    const [before, hash] = [await print(primary, null), await hashOf()];
-    await as(primary.uri, (_, client) =>
-      client.db('vitam').command({ collMod: 'late', validator: { n: { $gte: 0 } } }),
+    const hash = await hashOf();
+    const definition = 'vitam.late has another UUID, other options or other indexes than at the backup';
+    expect(
+      await changes(primary, (vitam) => vitam.command({ collMod: 'late', validator: { n: { $gte: 0 } } })),
+    ).toEqual([definition]);
+    expect(await changes(primary, (vitam) => vitam.collection('late').createIndex({ n: 1 }, {}, {}))).toEqual(
+      [definition],
     );
-    const validated = await print(primary, null);
-    expect(validated).not.toEqual(before);
-    await as(primary.uri, (_, client) => client.db('vitam').collection('late').createIndex({ n: 1 }, {}, {}));
-    expect(await print(primary, null)).not.toEqual(validated);
+    expect(
+      await changes(primary, async (vitam) => {
+        const [before] = await vitam.listCollections({ name: 'late' }, { nameOnly: false }).toArray();
+        const indexes = await vitam.collection('late').indexes();
+        const documents = await vitam.collection('late').find().toArray();
+        await vitam.collection('late').drop();
+        await vitam.createCollection('late', before?.options);
+        await vitam.collection('late').createIndexes(indexes.slice(1).map(({ key }) => ({ key })));
+        await vitam.collection('late').insertMany(documents);
+      }),
+    ).toEqual([definition]);
     expect(await hashOf()).toBe(hash);
+  });
+
+  test('it sees another view, another document of a time series, and another user or role', async () => {
+    const primary = await set.primary();
+    const [at, written] = [new Date(0), { writeConcern: { w: 3 } }];
+    await as(primary.uri, async (_, client) => {
+      await client.db('vitam').createCollection('seen', { viewOn: 'late', pipeline: [] });
+      const series = await client.db('vitam').createCollection('series', { timeseries: { timeField: 'at' } });
+      await series.insertOne({ at, n: 1 }, written);
+    });
+    const documents = (name: string) => `${name} has other documents than at the backup`;
+    expect(
+      await changes(primary, (vitam) =>
+        vitam.command({ collMod: 'seen', viewOn: 'late', pipeline: [{ $limit: 1 }] }),
+      ),
+    ).toEqual([documents('vitam.seen'), documents('vitam.system.views')]);
+    expect(
+      await changes(primary, (vitam) => vitam.collection('series').insertOne({ at, n: 2 }, written)),
+    ).toEqual([documents('vitam.system.buckets.series')]);
+    expect(
+      await changes(primary, (_, admin) =>
+        admin.command({ createRole: 'reader', privileges: [], roles: ['readAnyDatabase'] }),
+      ),
+    ).toEqual([documents('admin.system.roles')]);
+    expect(
+      await changes(primary, (_, admin) =>
+        admin.command({ grantRolesToUser: backup.user, roles: ['reader'] }),
+      ),
+    ).toEqual([documents('admin.system.users')]);
+    expect(
+      await changes(primary, (_, admin) => admin.command({ updateRole: 'reader', roles: ['read'] })),
+    ).toEqual([documents('admin.system.roles')]);
+  });
+
+  test('what a member profiles is its own, and in no fingerprint', async () => {
+    const primary = await set.primary();
+    const profiled = other(primary);
+    const profile = (level: 0 | 2) =>
+      as(profiled.uri, (_, client) => client.db('vitam').command({ profile: level }));
+    await profile(2);
+    try {
+      await print(profiled, null);
+      const there = await as(profiled.uri, (_, client) =>
+        client.db('vitam').listCollections({ name: 'system.profile' }).toArray(),
+      );
+      expect(there).toHaveLength(1);
+    } finally {
+      await profile(0);
+    }
+    const marker = await marked(primary);
+    const [here, elsewhere] = [await print(profiled, marker), await print(primary, marker)];
+    expect(here).toEqual(elsewhere);
+    // As an earlier version took them.
+    const { databases } = here as { databases: { vitam: object } };
+    const old = { ...here, databases: { vitam: { ...databases.vitam, 'system.profile': 'a b' } } };
+    expect(compareFingerprints(old, here)).toEqual([]);
   });
 
   test('where a TTL index removes documents meanwhile there is none, and preflight warns', async () => {
     const primary = await set.primary();
     await as(primary.uri, async (admin, client) => {
       await client.db('vitam').collection('ttl').createIndex({ at: 1 }, { expireAfterSeconds: 3600 }, {});
+      await client.db('vitam').createCollection('old', {
+        ...{ timeseries: { timeField: 'at' }, expireAfterSeconds: 3600 },
+      });
       await admin.command({ setParameter: 1, ttlMonitorEnabled: true });
       try {
-        expect(await print(primary, null)).toEqual({ none: 'a TTL index removes documents of vitam.ttl' });
+        const { none } = (await print(primary, null)) as { none: string };
+        expect(none).toMatch(/^a TTL index removes documents of vitam\.(old, vitam\.ttl|ttl, vitam\.old)$/);
         const rows = await checkMongodb(withOnly(site, primary.name), database, host);
         expect(rows.find((r) => r.verdict === 'warning')?.detail).toContain('vitam.ttl');
       } finally {
@@ -582,6 +681,13 @@ function entriesAfter(member: Member, marker: Optime): Promise<number> {
 
 function print(member: Member, marker: Optime | null) {
   return activities().mongodbFingerprint({ site: 'test', database, member: member.name, marker });
+}
+
+/** What differs, by the fingerprints of before and after. */
+async function changes(member: Member, change: (vitam: Db, admin: Db) => Promise<unknown>) {
+  const before = await print(member, null);
+  await as(member.uri, (admin, client) => change(client.db('vitam'), admin));
+  return compareFingerprints(before, await print(member, null));
 }
 
 function other(member: Member): Member {
