@@ -167,7 +167,7 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
     fence(request.ref);
     const known = journal.state().entries.get(request.id);
     if (known?.undoneAt) throw refuse('Closed', `change ${request.id} was undone at ${known.undoneAt}`);
-    if (known?.result) return known.result;
+    if (known?.result) return mustBeClean(request, known.result);
     let change = changing.get(request.id);
     if (change === undefined) {
       checkOpen(request.id, request.position);
@@ -213,7 +213,18 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
     const did = await act(world, change, resolved, { signal, found, untilMs, by, onProcess });
     const result: ChangeResult = { id, outcome: 'done', found, at: now(), ...did };
     journal.record({ r: 'end', id, result, at: result.at });
-    return result;
+    return mustBeClean(request, result);
+  }
+
+  /** It is down all the same, and undone as any other: only its copy is worth nothing. */
+  function mustBeClean({ change }: ChangeRequest, result: ChangeResult): ChangeResult {
+    const status = result.stopped?.exitStatus ?? 0;
+    if (change.kind !== 'service-stopped' || change.guard === undefined || status === 0) return result;
+    const { member, database } = change.guard;
+    throw refuse(
+      'NotAtRest',
+      `${member} of ${database} did not stop cleanly: ${change.service} on ${host} ended with status ${status}${status > 128 ? ` (signal ${status - 128})` : ''}, so a copy of it is worth nothing; see its log, and raise stop-within and the stop timeout of its service manager if it was killed`,
+    );
   }
 
   /**

@@ -22,6 +22,8 @@ export interface TestHost {
   readonly states: Map<string, 'running' | 'stopped'>;
   /** Runs inside each stop, after the intent. */
   duringStop: (signal: AbortSignal) => Promise<void>;
+  /** What ends with a stop says so. */
+  exitStatus: number | null;
   /** Runs inside the making of each snapshot. */
   duringSnapshot: (hooks: { signal: AbortSignal; onProcess: (pid: number) => void }) => Promise<void>;
   /** Runs inside the unpacking of each set. */
@@ -69,6 +71,7 @@ export function openTestHost(folder = mkdtempSync(join(tmpdir(), 'coldbackup-led
       now: () => test.nowMs,
     }),
     duringStop: async () => undefined,
+    exitStatus: 0,
     duringStart: async () => undefined,
     duringSnapshot: async () => undefined,
     duringUnpack: async () => undefined,
@@ -115,7 +118,7 @@ export function openTestHost(folder = mkdtempSync(join(tmpdir(), 'coldbackup-led
         asked.push('stop');
         await test.duringStop(signal);
         states.set(name, 'stopped');
-        return { tookMs: 1, exitStatus: 0, instance: '1' };
+        return { tookMs: 1, exitStatus: test.exitStatus, instance: '1' };
       },
       stateOf: async () => states.get(name) ?? 'stopped',
       letGo: async () => void asked.push('let go'),

@@ -73,6 +73,49 @@ describe('the ledger of a host', () => {
     expect(second.epoch).toBe(ref.epoch + 2);
   });
 
+  test('gives a member whose process did not end well no copy, at once and when asked again, and starts it again', async () => {
+    const ref = await host.claim();
+    const guard = {
+      kind: 'mongodb-member',
+      database: 'orders',
+      member: 'db:27017',
+      role: 'primary',
+    } as const;
+    const [service = ''] = host.states.keys();
+    const stop = host.change(ref, '1/0', { change: { kind: 'service-stopped', service, guard } });
+    host.exitStatus = 137;
+    const refused = { type: 'NotAtRest', nonRetryable: true };
+    await expect(host.ledger.applyChange(stop)).rejects.toMatchObject({
+      ...refused,
+      message: expect.stringMatching(
+        /^db:27017 of orders .* ended with status 137 \(signal 9\).*stop-within/,
+      ),
+    });
+    await expect(host.ledger.applyChange(stop)).rejects.toMatchObject(refused);
+    expect(host.asked).toEqual(['stop']);
+    await host.ledger.undoChange({ ref, id: '1/0' });
+    expect(host.states.get(service)).toBe('running');
+  });
+
+  test.each([
+    ['of a member where nobody can tell how it ended', true, null],
+    ['of a service that is no member, however it ended', false, 143],
+  ])('takes the stop %s', async (_, isMember, exitStatus) => {
+    const ref = await host.claim();
+    const guard = {
+      kind: 'mongodb-member',
+      database: 'orders',
+      member: 'db:27017',
+      role: 'primary',
+    } as const;
+    const [service = ''] = host.states.keys();
+    host.exitStatus = exitStatus;
+    const change = { kind: 'service-stopped', service, ...(isMember && { guard }) } as const;
+    expect(await host.ledger.applyChange(host.change(ref, '1/0', { change }))).toMatchObject({
+      outcome: 'done',
+    });
+  });
+
   test('takes no change in a sealed scope, and gives what is open in it', async () => {
     const ref = await host.claim();
     await host.ledger.applyChange(host.change(ref, '1/0'));
