@@ -424,6 +424,13 @@ export interface MongodbActivities {
     readonly database: string;
     readonly member: string;
   }): Promise<{ readonly primary: string | null }>;
+  /** The members of its set as this one sees them: those that have all that the set has, or all up to the marker, first. */
+  mongodbNewestFirst(input: {
+    readonly site: string;
+    readonly database: string;
+    readonly member: string;
+    readonly marker: Optime | null;
+  }): Promise<{ readonly members: readonly string[] }>;
   /** `appendOplogNote` with write concern majority, on the primary; not-primary is an answer, not an error. */
   mongodbMark(input: {
     readonly site: string;

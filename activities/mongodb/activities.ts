@@ -6,6 +6,7 @@ import { readFingerprint } from './fingerprint.ts';
 import { flushMember } from './flush.ts';
 import { waitForGate } from './gate.ts';
 import { readPrimary, writeMarker } from './marker.ts';
+import { newestFirst } from './newest-first.ts';
 import { writesSince } from './oplog.ts';
 import type { Patience } from './poll.ts';
 import { mayRejoin } from './rejoin.ts';
@@ -40,6 +41,9 @@ export function createMongodbActivities({
     mongodbGate: ({ database, until }) => waitForGate(site, database, host, patience(Date.parse(until))),
     mongodbPrimary: async ({ database, member }) => ({
       primary: await readPrimary(site, database, member, ask()),
+    }),
+    mongodbNewestFirst: async ({ database, member, marker }) => ({
+      members: await newestFirst(site, database, member, marker, ask()),
     }),
     mongodbMark: async ({ database, member, note }) => ({
       marker: await writeMarker(site, database, member, note, ask()),

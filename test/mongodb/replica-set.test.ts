@@ -204,6 +204,8 @@ describe('the marker and the guard', () => {
     try {
       await insert(primary, 'lag', 300, 1);
       const marker = await marked(primary);
+      expect((await newestFirst(primary, marker)).at(-1)).toBe(lagging.name);
+      expect((await newestFirst(lagging, null)).at(-1)).toBe(lagging.name);
       const { message, nonRetryable } = await failureOf(guard(lagging, 'secondary', marker, 800));
       expect(message).toContain(`before the marker ${marker.ts}`);
       expect(message).toContain(lagging.name);
@@ -258,6 +260,8 @@ describe('the marker and the guard', () => {
       );
       expect(message).toContain('it is delayed by 3600 s');
       expect(nonRetryable).toBe(true);
+      const order = await newestFirst(primary, null);
+      expect(order.slice(1)).toEqual([primary.name, delayed.name]);
     } finally {
       await reconfigure(set, (config) => {
         Object.assign(configOf(config, delayed), { priority: 1, hidden: false, secondaryDelaySecs: 0 });
@@ -677,6 +681,11 @@ function entriesAfter(member: Member, marker: Optime): Promise<number> {
       .collection('oplog.rs')
       .countDocuments({ ts: { $gt: new Timestamp({ t, i }) }, op: { $ne: 'n' } });
   });
+}
+
+async function newestFirst(member: Member, marker: Optime | null): Promise<readonly string[]> {
+  const input = { site: 'test', database, member: member.name, marker };
+  return (await activities().mongodbNewestFirst(input)).members;
 }
 
 function print(member: Member, marker: Optime | null) {

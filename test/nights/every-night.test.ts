@@ -14,10 +14,18 @@ describe('a night in virtual time', () => {
   });
 
   forEach('brings everything back whichever forward activity fails for good', forward, (call) =>
-    every.failing(call, ({ report, published, differences }) => {
+    every.failing(call, ({ report, published, differences, manifests }) => {
       expect([call, differences]).toEqual([call, []]);
       // Any member of a set knows who is primary: one that does not answer is no reason to fail. The offer's has no other.
-      const survives = call.includes('mongodbPrimary') && !call.includes('mongo-2:27017');
+      const isAnswered = call.includes('mongodbPrimary') && !call.includes('mongo-2:27017');
+      const isCompared = !call.includes('mongodbFingerprint');
+      const survives = isAnswered || call.includes('mongodbNewestFirst') || !isCompared;
+      const told = report.warnings.filter((warning) => warning.includes('the set has no fingerprint of'));
+      expect([call, told]).toEqual([call, isCompared ? [] : [expect.stringContaining('made to fail')]]);
+      expect([call, JSON.stringify(manifests).includes('"fingerprint":{"none":')]).toEqual([
+        call,
+        !isCompared,
+      ]);
       expect([call, published.length > 0]).toEqual([call, survives]);
       expect([call, report.outcome]).toEqual([
         call,

@@ -233,6 +233,9 @@ export function createMiniature(
       },
       mongodbGate: async () => undefined,
       mongodbPrimary: async ({ member }) => ({ primary: primaryOf(member) }),
+      mongodbNewestFirst: async ({ database, member }) => ({
+        members: membersBeside(database, member),
+      }),
       mongodbMark: async () => ({ marker: { ts: '1,1', term: 1 } }),
       mongodbDescribe: async () => ({
         version: '7.0.11',
@@ -294,6 +297,12 @@ export function createMiniature(
         aside: async () => [],
       },
     };
+  }
+
+  /** The first of the site file lags. */
+  function membersBeside(database: string, member: string): readonly string[] {
+    const found = mongodbsOf(plan()).find((one) => one.database === database) ?? mongodbOf(plan());
+    return (setsOf(found).find(({ members }) => members.includes(member))?.members ?? []).toReversed();
   }
 
   function primaryOf(member: string): string | null {

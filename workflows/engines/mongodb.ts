@@ -1,11 +1,12 @@
 import { ApplicationFailure } from '@temporalio/common';
-import { patched, sleep, workflowInfo } from '@temporalio/workflow';
+import { isCancellation, patched, sleep, workflowInfo } from '@temporalio/workflow';
 import type { MongodbMemberInfo, MongodbTopology } from '../../model/activities.ts';
 import type { MemberGuard, Optime } from '../../model/ledger.ts';
 import type { MongodbSetRecord } from '../../model/manifest.ts';
 import type { PlanMongodb } from '../../model/plan.ts';
 import { agent } from '../agents.ts';
 import { attest, copyOnHost, copyTo } from '../copy.ts';
+import { messageOf } from '../failures.ts';
 import { closeScope, makeChange } from '../ledger.ts';
 import { planOf, showNow, type Run } from '../run.ts';
 import { artifactName, snapshotScope, type Archive, type BackupTarget } from '../steps/backup.ts';
@@ -307,8 +308,31 @@ async function choose(
   const primary = await findPrimary(run, plan, set);
   if (primary === null) return null;
   if (plan.from === 'primary' || members.length === 1) return { member: primary, role: 'primary' };
-  const secondary = members.find(({ name }) => name !== primary.name);
+  const [secondary] = await othersOf(run, plan, { set, member: primary, marker: null });
   return secondary === undefined ? null : { member: secondary, role: 'secondary' };
+}
+
+/** Who has all that the set has comes first: one that is delayed, lags or heals would be waited for, or refused. */
+async function othersOf(
+  run: Run,
+  plan: PlanMongodb,
+  { set, member, marker }: Pick<Stopped, 'set' | 'member' | 'marker'>,
+): Promise<readonly Member[]> {
+  const others = membersOf(plan, set).filter(({ name }) => name !== member.name);
+  if (others.length < 2 || !patched('newest-member-first')) return others;
+  for (const other of others) {
+    try {
+      const { members } = await ask(run, other, `who of ${set.set} has caught up`).mongodbNewestFirst({
+        ...of(run, plan, other),
+        marker,
+      });
+      const place = ({ name }: Member) => (members.includes(name) ? members.indexOf(name) : members.length);
+      return others.toSorted((a, b) => place(a) - place(b));
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+    }
+  }
+  return others;
 }
 
 /** Any member that answers knows who is elected. */
@@ -356,7 +380,10 @@ async function archiveSnapshot(
   });
 }
 
-/** On another member, which still runs: inside the downtime nothing is read twice. */
+/**
+ * On another member, which still runs: inside the downtime nothing is read twice. One that cannot be taken costs the
+ * comparison, not the copy.
+ */
 async function fingerprint(
   run: Run,
   plan: PlanMongodb,
@@ -364,7 +391,7 @@ async function fingerprint(
   { set, member, marker }: Stopped,
 ): Promise<Print> {
   if (plan.fingerprint === 'none') return { none: 'the site file says fingerprint: none' };
-  const other = membersOf(plan, set).find(({ name }) => name !== member.name);
+  const [other] = await othersOf(run, plan, { set, member, marker });
   if (other === undefined) return null;
   const what = `fingerprint of ${plan.database} ${set.set}`;
   const done = showNow(run, what, {
@@ -380,6 +407,11 @@ async function fingerprint(
     const tookMs = Date.now() - beganAtMs;
     run.fingerprints.push({ database, set: set.set, member: other.name, tookMs });
     return print;
+  } catch (error) {
+    if (isCancellation(error) || !patched('fingerprint-may-fail')) throw error;
+    const why = messageOf(error);
+    run.warnings.push(`the set has no ${what}, so a drill cannot compare its content: ${why}`);
+    return { none: why };
   } finally {
     done();
   }
@@ -387,8 +419,9 @@ async function fingerprint(
 
 /** Stopping a primary does not stop writes: the set elects another. */
 async function assertNoWriter(run: Run, plan: PlanMongodb, { set, member, marker }: Stopped): Promise<void> {
-  const other = membersOf(plan, set).find(({ name }) => name !== member.name);
-  if (other === undefined || marker === null) return;
+  if (marker === null) return;
+  const [other] = await othersOf(run, plan, { set, member, marker });
+  if (other === undefined) return;
   const writes = await ask(run, other, `did anybody write to ${set.set}`).mongodbWritesSince({
     ...of(run, plan, other),
     marker,
