@@ -169,6 +169,7 @@ async function startAll(
           if (existsSync(file)) {
             const kept = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
             delete kept['broughtBackMs'];
+            delete kept['stoppedMs'];
             writeFileSync(file, `${JSON.stringify(kept)}\n`, { mode: 0o600 });
           }
           now.agents[host] = await startAgent(host);

@@ -1,7 +1,14 @@
 import { closeSync, existsSync, fstatSync, ftruncateSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { appendDurably, moveDurably, replaceDurably, syncFolder } from '../system/durable.ts';
-import { apply, emptyState, openEntries, type JournalRecord, type JournalState } from './records.ts';
+import {
+  apply,
+  emptyState,
+  openEntries,
+  type EntryState,
+  type JournalRecord,
+  type JournalState,
+} from './records.ts';
 
 /**
  * An agent's record on disk: the truth, and the lock. Every write is synchronous and on the disk when it returns, so
@@ -20,6 +27,8 @@ export interface Journal {
   lastNight(procedure: string): string | null;
   /** Of each service that was started again here: the longest of its last nights. */
   broughtBackMs(): Readonly<Record<string, number>>;
+  /** Of each service that was stopped here: the longest of its last nights. */
+  stoppedMs(): Readonly<Record<string, number>>;
   release(): void;
 }
 
@@ -34,8 +43,12 @@ interface HostFile {
   readonly epoch: number;
   readonly nights: Readonly<Record<string, string>>;
   /** Of each service, how long it took to be up again: the last nights, the newest last. */
-  readonly broughtBackMs?: Readonly<Record<string, readonly number[]>>;
+  readonly broughtBackMs?: Measured;
+  /** Likewise, how long its stop took; absent: of an older agent. */
+  readonly stoppedMs?: Measured;
 }
+
+type Measured = Readonly<Record<string, readonly number[]>>;
 
 const nightsMeasured = 5;
 
@@ -85,7 +98,12 @@ export function openJournal(folder: string): Journal {
       if (claim === null || fd === released) return;
       if (openEntries(state).length > 0) throw new JournalError(`the journal ${file} is not empty`);
       const nights = entries.size > 0 ? { ...host.nights, [claim.procedure]: claim.night } : host.nights;
-      host = { epoch, nights, broughtBackMs: withNight(host.broughtBackMs ?? {}, state) };
+      host = {
+        epoch,
+        nights,
+        broughtBackMs: withNight(host.broughtBackMs, state, ({ undoMs }) => undoMs),
+        stoppedMs: withNight(host.stoppedMs, state, ({ result }) => result?.stopped?.tookMs ?? null),
+      };
       replaceDurably(hostFile, `${JSON.stringify(host)}\n`);
       moveDurably(file, join(folder, 'closed', `${claim.at.replaceAll(':', '')}-${claim.journal}.jsonl`));
       state = emptyState(epoch);
@@ -94,10 +112,8 @@ export function openJournal(folder: string): Journal {
       fd = openForAppend(file);
     },
     lastNight: (procedure) => host.nights[procedure] ?? null,
-    broughtBackMs: () =>
-      Object.fromEntries(
-        Object.entries(host.broughtBackMs ?? {}).map(([service, times]) => [service, Math.max(...times)]),
-      ),
+    broughtBackMs: () => longest(host.broughtBackMs),
+    stoppedMs: () => longest(host.stoppedMs),
     release() {
       if (fd !== released) closeSync(fd);
       fd = released;
@@ -109,19 +125,26 @@ export function openJournal(folder: string): Journal {
 
 /** A member that was stopped and started several times in a night counts with its longest. */
 function withNight(
-  before: NonNullable<HostFile['broughtBackMs']>,
+  before: Measured = {},
   { entries }: JournalState,
-): NonNullable<HostFile['broughtBackMs']> {
+  msOf: (entry: EntryState) => number | null,
+): Measured {
   const tonight = new Map<string, number>();
-  for (const { change, undoMs } of entries.values())
-    if (change.kind === 'service-stopped' && undoMs !== null)
-      tonight.set(change.service, Math.max(tonight.get(change.service) ?? 0, undoMs));
+  for (const entry of entries.values()) {
+    const [{ change }, ms] = [entry, msOf(entry)];
+    if (change.kind === 'service-stopped' && ms !== null)
+      tonight.set(change.service, Math.max(tonight.get(change.service) ?? 0, ms));
+  }
   return {
     ...before,
     ...Object.fromEntries(
       [...tonight].map(([service, ms]) => [service, [...(before[service] ?? []), ms].slice(-nightsMeasured)]),
     ),
   };
+}
+
+function longest(times: Measured = {}): Readonly<Record<string, number>> {
+  return Object.fromEntries(Object.entries(times).map(([service, all]) => [service, Math.max(...all)]));
 }
 
 function readHostFile(file: string): HostFile {

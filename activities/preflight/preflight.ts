@@ -67,6 +67,7 @@ async function checkPlan(
   const { host } = deps;
   const copyBy: Record<string, Choice['way']> = {};
   const services = servicesAmong(plan.holds[host] ?? []);
+  const stoppedMs = deps.journal.stoppedMs();
   const databases = backupsOf(plan.steps).flatMap((step) => step.databases);
   const stores = Object.entries(plan.stores)
     .filter(([name, { keeper }]) => keeper === host || copyingHosts(plan.steps, name).includes(host))
@@ -76,7 +77,10 @@ async function checkPlan(
     ...toolsFor(site, stores).map((tool) => toolCheck(host, tool)),
     ...services.map((service) =>
       guarded(host, `service ${service}`, () =>
-        checkService(site, host, service, { startsOnceKept: startsOnceKept(plan, service) }),
+        checkService(site, host, service, {
+          startsOnceKept: startsOnceKept(plan, service),
+          stoppedMs: stoppedMs[service],
+        }),
       ),
     ),
     ...databases

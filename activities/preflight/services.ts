@@ -9,6 +9,8 @@ import type { ManagerOptions } from '../services/systemctl.ts';
 export interface ServiceCheckOptions extends ManagerOptions {
   /** A database's server: killed before it has stopped, its copy is unclean. Absent: a member of a database names it. */
   readonly stateful?: boolean;
+  /** The longest of its last nights' stops; absent: none was measured. */
+  readonly stoppedMs?: number | undefined;
   /** It gets restored data, and is started on it whatever it was found. */
   readonly startsOnceKept?: boolean;
 }
@@ -45,10 +47,18 @@ export async function checkService(
   return [
     await stateRow(service, driver, row, options),
     ...(await triggerRows(driver, row)),
-    ...(await stopTimeoutRows(service, driver, options.stateful ?? isMember(site, host, name), row)),
+    ...(await stopTimeoutRows(
+      service,
+      driver,
+      { ...options, stateful: options.stateful ?? isMember(site, host, name) },
+      row,
+    )),
     ...holdRows(service, row),
   ];
 }
+
+/** A limit below three times a stop that was measured is one that a slow night reaches. */
+const stopsToAllow = 3;
 
 type Row = (verdict: Check['verdict'], detail: string, hint?: string) => Check;
 
@@ -106,19 +116,33 @@ async function triggerRows(driver: ServiceDriver, row: Row): Promise<readonly Ch
 async function stopTimeoutRows(
   { stopWithinMs }: Service,
   driver: ServiceDriver,
-  stateful: boolean,
+  { stateful = false, stoppedMs = 0 }: Pick<ServiceCheckOptions, 'stateful' | 'stoppedMs'>,
   row: Row,
 ): Promise<readonly Check[]> {
   const timeoutMs = await driver.stopTimeoutMs();
-  if (timeoutMs === null || timeoutMs >= stopWithinMs) return [];
-  return [
-    row(
-      stateful ? 'no-go' : 'warning',
-      `systemd kills it ${timeoutMs / 1_000} s after the stop, before stop-within (${stopWithinMs / 1_000} s) is over` +
-        (stateful ? ': a copy would be unclean' : ''),
-      `raise TimeoutStopSec of the unit to ${Math.ceil(stopWithinMs / 1_000)} s or more`,
-    ),
-  ];
+  const limitMs = Math.min(stopWithinMs, timeoutMs ?? Infinity);
+  const neededMs = stopsToAllow * stoppedMs;
+  const [verdict, unclean] = stateful
+    ? (['no-go', ': a copy would be unclean'] as const)
+    : (['warning', ''] as const);
+  const rows: Check[] = [];
+  if (timeoutMs !== null && timeoutMs < stopWithinMs)
+    rows.push(
+      row(
+        verdict,
+        `systemd kills it ${timeoutMs / 1_000} s after the stop, before stop-within (${stopWithinMs / 1_000} s) is over${unclean}`,
+        `raise TimeoutStopSec of the unit to ${Math.ceil(stopWithinMs / 1_000)} s or more`,
+      ),
+    );
+  if (limitMs < neededMs)
+    rows.push(
+      row(
+        verdict,
+        `its stop took ${(stoppedMs / 1_000).toFixed(1)} s in one of the last nights, and it has ${limitMs / 1_000} s, less than three times that${unclean}`,
+        `raise stop-within, and the stop timeout of its service manager, to ${Math.ceil(neededMs / 1_000)} s or more`,
+      ),
+    );
+  return rows;
 }
 
 function holdRows({ driver }: Service, row: Row): readonly Check[] {

@@ -8,7 +8,7 @@ import { createLedger } from '../../activities/ledger/ledger.ts';
 import type { World } from '../../activities/ledger/world.ts';
 import { parseSite } from '../../config/load.ts';
 import type { LedgerActivities } from '../../model/activities.ts';
-import type { ChangeRequest, ClaimRequest, Ref } from '../../model/ledger.ts';
+import type { ChangeRequest, ClaimRequest, Ref, StopEvidence } from '../../model/ledger.ts';
 import type { Site } from '../../model/site.ts';
 import { spoil } from '../config/small-site.ts';
 
@@ -22,8 +22,8 @@ export interface TestHost {
   readonly states: Map<string, 'running' | 'stopped'>;
   /** Runs inside each stop, after the intent. */
   duringStop: (signal: AbortSignal) => Promise<void>;
-  /** What ends with a stop says so. */
-  exitStatus: number | null;
+  /** What each stop says. */
+  stopped: StopEvidence;
   /** Runs inside the making of each snapshot. */
   duringSnapshot: (hooks: { signal: AbortSignal; onProcess: (pid: number) => void }) => Promise<void>;
   /** Runs inside the unpacking of each set. */
@@ -71,7 +71,7 @@ export function openTestHost(folder = mkdtempSync(join(tmpdir(), 'coldbackup-led
       now: () => test.nowMs,
     }),
     duringStop: async () => undefined,
-    exitStatus: 0,
+    stopped: { tookMs: 1, exitStatus: 0, instance: '1' },
     duringStart: async () => undefined,
     duringSnapshot: async () => undefined,
     duringUnpack: async () => undefined,
@@ -118,7 +118,7 @@ export function openTestHost(folder = mkdtempSync(join(tmpdir(), 'coldbackup-led
         asked.push('stop');
         await test.duringStop(signal);
         states.set(name, 'stopped');
-        return { tookMs: 1, exitStatus: test.exitStatus, instance: '1' };
+        return test.stopped;
       },
       stateOf: async () => states.get(name) ?? 'stopped',
       letGo: async () => void asked.push('let go'),

@@ -83,7 +83,7 @@ describe('the ledger of a host', () => {
     } as const;
     const [service = ''] = host.states.keys();
     const stop = host.change(ref, '1/0', { change: { kind: 'service-stopped', service, guard } });
-    host.exitStatus = 137;
+    host.stopped = { ...host.stopped, exitStatus: 137 };
     const refused = { type: 'NotAtRest', nonRetryable: true };
     await expect(host.ledger.applyChange(stop)).rejects.toMatchObject({
       ...refused,
@@ -109,7 +109,7 @@ describe('the ledger of a host', () => {
       role: 'primary',
     } as const;
     const [service = ''] = host.states.keys();
-    host.exitStatus = exitStatus;
+    host.stopped = { ...host.stopped, exitStatus };
     const change = { kind: 'service-stopped', service, ...(isMember && { guard }) } as const;
     expect(await host.ledger.applyChange(host.change(ref, '1/0', { change }))).toMatchObject({
       outcome: 'done',
@@ -189,6 +189,26 @@ describe('the ledger of a host', () => {
   test('is free for the same night when the run had changed nothing', async () => {
     await host.ledger.release({ ref: await host.claim() });
     await expect(host.claim({ workflowId: 'w2' })).resolves.toBeDefined();
+  });
+
+  test('remembers the longest stop of the last five nights', async () => {
+    const [service = ''] = host.states.keys();
+    const seen: unknown[] = [];
+    for (const [night, tookMs] of [900, 20, 30, 10, 40, 15].entries()) {
+      const ref = await host.claim({
+        workflowId: `w${night}`,
+        runId: `r${night}`,
+        night: `2026-11-2${night}`,
+      });
+      host.stopped = { ...host.stopped, tookMs };
+      await host.ledger.applyChange(host.change(ref, '1/0'));
+      await host.ledger.undoChange({ ref, id: '1/0' });
+      await host.ledger.release({ ref });
+      seen.push(host.journal.stoppedMs()[service]);
+    }
+    expect(seen).toEqual([900, 900, 900, 900, 900, 40]);
+    host = host.restart();
+    expect(host.journal.stoppedMs()).toEqual({ [service]: 40 });
   });
 
   test('does not close a journal with open changes', async () => {

@@ -39,6 +39,31 @@ test('a stop timeout below stop-within is a no-go for a database: its copy would
   expect(checks.at(-1)).toMatchObject({ verdict: 'no-go', detail: expect.stringContaining('unclean') });
 });
 
+test('a limit below three times a measured stop is a no-go for a database, and a warning for others', async () => {
+  const roomy = site({ driver: command(0), stopWithinMs: 60_000 });
+  const rows = async (options: object) =>
+    (await checkService(roomy, 'app-1', 'worker', options)).filter(({ detail }) =>
+      detail.includes('its stop took'),
+    );
+  expect(await rows({ stoppedMs: 20_000, stateful: true })).toEqual([]);
+  expect(await rows({ stoppedMs: 20_500, stateful: true })).toEqual([
+    row(
+      'no-go',
+      'its stop took 20.5 s in one of the last nights, and it has 60 s, less than three times that: a copy would be unclean',
+      'raise stop-within, and the stop timeout of its service manager, to 62 s or more',
+    ),
+  ]);
+  expect(await rows({ stoppedMs: 20_500 })).toMatchObject([{ verdict: 'warning' }]);
+  const bySystemd = await checkService(site({ driver: unit }), 'app-1', 'worker', {
+    ...manager.options,
+    stoppedMs: 4_000,
+  });
+  expect(bySystemd.at(-1)).toMatchObject({
+    verdict: 'warning',
+    detail: expect.stringContaining('it has 10 s'),
+  });
+});
+
 test('a service that normally runs and is found stopped is a loud warning', async () => {
   const [check] = await checkService(site({ driver: command(3) }), 'app-1', 'worker');
   expect(check).toMatchObject({ verdict: 'warning', detail: expect.stringContaining('found stopped') });
