@@ -7,13 +7,14 @@ import { compareOptimes, reached } from './optime.ts';
 
 /**
  * The members of its set that the site file names, who is best asked first: PRIMARY or SECONDARY, neither delayed nor
- * out of reach, at the point (absent: at what a majority has), the newest; and a secondary, which serves nobody's writes.
+ * out of reach; at the marker, or else the newest; and a secondary, which serves nobody's writes. Of the others it
+ * knows what their last heartbeats said.
  */
 export async function newestFirst(
   site: Site,
   database: string,
   member: string,
-  point: Optime | null,
+  marker: Optime | null,
   options: AskOptions = {},
 ): Promise<readonly string[]> {
   const named = Object.keys(engineOf(site, database).members);
@@ -23,7 +24,7 @@ export async function newestFirst(
     member,
     async (client) => {
       const status = await readStatus(client);
-      return status === null ? [member] : inOrder(named, status, point ?? status.committed);
+      return status === null ? [member] : inOrder(named, status, marker);
     },
     options,
   );
@@ -31,10 +32,10 @@ export async function newestFirst(
 
 type Seen = MemberStatus['others'][number];
 
-function inOrder(named: readonly string[], status: MemberStatus, point: Optime | null): readonly string[] {
+function inOrder(named: readonly string[], status: MemberStatus, marker: Optime | null): readonly string[] {
   const { self, state, applied, others } = status;
   const seen = [{ ...self, state, applied, healthy: true }, ...others].filter(({ isArbiter }) => !isArbiter);
-  const at = (one: Seen) => point === null || reached(one.applied, point);
+  const at = (one: Seen) => marker !== null && reached(one.applied, marker);
   return named
     .flatMap((name) => seen.filter((one) => one.name === name))
     .toSorted(

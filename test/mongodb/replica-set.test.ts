@@ -204,8 +204,15 @@ describe('the marker and the guard', () => {
     try {
       await insert(primary, 'lag', 300, 1);
       const marker = await marked(primary);
-      expect((await newestFirst(primary, marker)).at(-1)).toBe(lagging.name);
-      expect((await newestFirst(lagging, null)).at(-1)).toBe(lagging.name);
+      for (const [asked, point] of [
+        [primary, marker] as const,
+        [lagging, marker] as const,
+        [lagging, null] as const,
+      ])
+        await waitFor(async () => (await newestFirst(asked, point)).at(-1) === lagging.name, {
+          what: 'the heartbeats that say who lags',
+          withinMs: 20_000,
+        });
       const { message, nonRetryable } = await failureOf(guard(lagging, 'secondary', marker, 800));
       expect(message).toContain(`before the marker ${marker.ts}`);
       expect(message).toContain(lagging.name);
@@ -260,13 +267,65 @@ describe('the marker and the guard', () => {
       );
       expect(message).toContain('it is delayed by 3600 s');
       expect(nonRetryable).toBe(true);
-      const order = await newestFirst(primary, null);
-      expect(order.slice(1)).toEqual([primary.name, delayed.name]);
+      expect((await newestFirst(primary, null)).at(-1)).toBe(delayed.name);
     } finally {
       await reconfigure(set, (config) => {
         Object.assign(configOf(config, delayed), { priority: 1, hidden: false, secondaryDelaySecs: 0 });
       });
     }
+  });
+
+  test('a member in RECOVERING is not stopped, is asked last, and is a no-go for each member of its set', async () => {
+    const primary = await set.primary();
+    const healing = other(primary);
+    const maintain = (replSetMaintenance: boolean) =>
+      as(healing.uri, (admin) => admin.command({ replSetMaintenance }));
+    const marker = await marked(primary);
+    await maintain(true);
+    try {
+      const { message, nonRetryable } = await failureOf(guard(healing, 'secondary', marker, 300));
+      expect(message).toContain('was not stopped: it is RECOVERING');
+      expect(nonRetryable).toBe(true);
+      await waitFor(async () => (await newestFirst(primary, marker)).at(-1) === healing.name, {
+        what: 'the primary to see it heal',
+        withinMs: 20_000,
+      });
+      const [itself] = await checkMongodb(withOnly(site, healing.name), database, host);
+      expect(itself).toMatchObject({ verdict: 'no-go', detail: 'node is recovering' });
+      expect(await checkMongodb(withOnly(site, primary.name), database, host)).toContainEqual(
+        expect.objectContaining({
+          verdict: 'no-go',
+          detail: `its set is not healthy: ${healing.name} is RECOVERING`,
+        }),
+      );
+    } finally {
+      await maintain(false);
+    }
+    await set.untilHealthy();
+  });
+
+  test('a full oplog that does not reach back as far as a member may be away is a no-go', async () => {
+    const primary = await set.primary();
+    const rows = async (absenceMs: number) =>
+      (await checkMongodb(withOnly(site, primary.name), database, host, { absenceMs })).filter(({ detail }) =>
+        detail.includes('its oplog reaches back'),
+      );
+    const longMs = 100 * 3_600_000;
+    expect(await rows(longMs)).toMatchObject([{ verdict: 'go' }]);
+    await as(primary.uri, async (_, client) => {
+      const large = client.db('vitam').collection('large');
+      // The oplog of the test servers holds 64 MB.
+      for (let n = 0; n < 5; n++) await large.insertOne({ filling: Buffer.alloc(12 * 1024 * 1024) });
+      await client.db('vitam').dropCollection('large', { writeConcern: { w: 3 } });
+    });
+    expect(await rows(longMs)).toMatchObject([
+      {
+        verdict: 'no-go',
+        detail: expect.stringMatching(/back 0\.\d h, a stopped member may be away 100\.0 h$/),
+        hint: expect.stringContaining('replSetResizeOplog'),
+      },
+    ]);
+    expect(await rows(1)).toMatchObject([{ verdict: 'go' }]);
   });
 
   test('a stop that would take the majority away is refused, unless the site file allows it', async () => {
