@@ -1,11 +1,13 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { startCopiedSet, writeCopySite, type CopiedSet } from '../../bench/copy-rig.ts';
 import type { Document } from 'mongodb';
+import { fingerprintOf } from '../../activities/mongodb/fingerprint.ts';
 import { createUnitServers } from '../../demo/cluster.ts';
 import { deploy } from '../../demo/local/mongodb/deployment.ts';
 import { describeSet } from '../../demo/local/mongodb/replica-set.ts';
+import { servicectl } from '../../demo/services/supervised.ts';
 import type { Member } from '../support/mongodb.ts';
 import type { Report } from '../../model/progress.ts';
 import { startAll, type Running } from '../cli/coldbackup.ts';
@@ -25,6 +27,8 @@ describe('coldbackup restore of MongoDB', () => {
   let site: Awaited<ReturnType<typeof writeCopySite>>;
   let all: Running;
   let set: string;
+  /** While this file is there, a member looks as if it had been started once its data lies aside. */
+  let restless: string;
 
   beforeAll(async () => {
     const data = await cleanup.folder();
@@ -58,6 +62,8 @@ describe('coldbackup restore of MongoDB', () => {
       admin.command({ createUser: backup.user, pwd: backup.password, roles: ['root'] }),
     );
     site = await writeCopySite(cleanup, [one, alone]);
+    restless = join(await cleanup.folder(), 'restless');
+    makeRestless(site.file, one.set.members.at(-1), restless);
     all = await startAll(cleanup, site);
     set = await backUp(database);
     await as(one.set.uri, async (_, client) => {
@@ -81,6 +87,24 @@ describe('coldbackup restore of MongoDB', () => {
     await forged((text) => text.replace(elsewhere.from, elsewhere.to))('becomes a replica set of', 0);
     await forged((text) => text.replace('"format": 1', '"format": 2'))('no set', 2);
   });
+
+  test('that fails once all data lies aside brings back exactly the documents that were there, on healthy members', async () => {
+    await one.set.untilHealthy();
+    const before = await contents();
+    writeFileSync(restless, '');
+    const wanted = ['restore', 'copies', set, '--yes', '--why', 'a test', '--wait', '--json'];
+    const { code, stdout } = await all.coldbackup(...wanted);
+    rmSync(restless);
+    const report = JSON.parse(stdout) as Report;
+    expect([code, report.outcome]).toEqual([1, 'failed']);
+    expect(report.reason).toMatch(/mongod-\d+ on db-1 was started during the copy/);
+    const targets = one.set.members.map(({ name }) => ({ member: name, aside: [] }));
+    expect(report.restore).toMatchObject({ committed: false, compared: [], targets });
+    expect(report.notBack).toEqual([]);
+    await one.set.untilHealthy();
+    expect(await contents()).toEqual(before);
+    expect(beside()).toEqual(one.set.members.map(({ dataDir }) => basename(dataDir)).sort());
+  }, 120_000);
 
   test('puts exactly the acknowledged documents of the set on every member, which are healthy; and compares', async () => {
     const report = await restore(set);
@@ -211,7 +235,7 @@ describe('coldbackup restore of MongoDB', () => {
     );
   }, 120_000);
 
-  test('of a standalone server puts its documents back; what could not be compared is said', async () => {
+  test('of a standalone server puts its documents back; what could not be compared is said, and what differs fails it', async () => {
     const of = await backUp('alone');
     const { uri } = alone.set;
     await as(uri, (_, client) => client.db('shop').collection('bills').deleteMany({}));
@@ -221,10 +245,50 @@ describe('coldbackup restore of MongoDB', () => {
       compared: [{ database: 'alone', text: expect.stringContaining('not compared: no other member') }],
     });
     expect(report.warnings).toContainEqual(expect.stringContaining('alone was not compared with the set'));
-    await as(uri, async (_, client) => {
-      expect(await client.db('shop').collection('bills').countDocuments()).toBe(2);
+    const holdsTwo = () =>
+      as(uri, async (_, client) =>
+        expect(await client.db('shop').collection('bills').countDocuments()).toBe(2),
+      );
+    await holdsTwo();
+
+    const file = join(site.store, 'copies', 'alone', of, 'manifest.json');
+    const text = readFileSync(file, 'utf8');
+    const print = (await as(uri, (_, client) => fingerprintOf(client))) as { databases: { shop: object } };
+    const bills = { ...print, databases: { shop: { bills: 'other documents' } } };
+    writeFileSync(file, text.replace('"fingerprint": null', `"fingerprint": ${JSON.stringify(bills)}`));
+    await as(uri, (_, client) => client.db('shop').collection('bills').insertOne({ n: 3 }));
+    const said = await all.coldbackup(
+      'restore',
+      'copies',
+      of,
+      '--yes',
+      '--why',
+      'a test',
+      '--wait',
+      '--json',
+    );
+    const differs = JSON.parse(said.stdout) as Report;
+    expect([said.code, differs.outcome]).toEqual([1, 'failed']);
+    expect(differs.reason).toContain('restored, and not known to be what it was at the backup');
+    expect(differs.reason).toContain('shop.bills has other documents than at the backup');
+    expect(differs.restore).toMatchObject({
+      committed: true,
+      compared: [
+        { database: 'alone', text: expect.stringMatching(/^differs: shop\.bills has other documents/) },
+      ],
     });
-  });
+    expect(differs.notBack).toEqual([]);
+    await holdsTwo();
+  }, 120_000);
+
+  /** What each member has, whichever documents these are. */
+  function contents(): Promise<readonly unknown[]> {
+    return Promise.all(
+      one.set.members.map(({ port }) =>
+        as(`mongodb://127.0.0.1:${port}/?directConnection=true`, (_, client) => fingerprintOf(client)),
+      ),
+    );
+  }
 
   async function backUp(procedure: string): Promise<string> {
     const { code, stdout } = await all.coldbackup('run', 'copies', procedure, '--wait', '--json');
@@ -271,6 +335,18 @@ describe('coldbackup restore of MongoDB', () => {
     return readdirSync(dirname(one.set.members[0]?.dataDir ?? '')).sort();
   }
 });
+
+function makeRestless(siteFile: string, member: Member | undefined, flag: string): void {
+  if (member === undefined) throw new Error('the set has no member');
+  const script = `${flag}.sh`;
+  const isAside = `[ -e ${flag} ] && ls -d ${member.dataDir}.before-* >&2`;
+  writeFileSync(script, `#!/bin/sh\nif ${isAside}; then echo another start; else exec "$@"; fi\n`);
+  chmodSync(script, 0o755);
+  const instance = `instance: [${servicectl}, instance, ${dirname(member.pidFile)}]`;
+  const text = readFileSync(siteFile, 'utf8');
+  expect(text).toContain(instance);
+  writeFileSync(siteFile, text.replace(instance, instance.replace('[', `[${script}, `)));
+}
 
 interface Config {
   readonly members: readonly { readonly host: string }[];
