@@ -20,6 +20,7 @@ import type {
   Proof,
   SetRef,
   SetSummary,
+  SetUse,
   Verification,
   VerificationRecord,
 } from './manifest.ts';
@@ -342,6 +343,13 @@ export interface StoreActivities {
     readonly store: string;
     readonly set: SetRef;
     readonly pin: Pin | null;
+  }): Promise<void>;
+  /** A set in use is never removed, until then at the latest; null: this run reads it no longer. */
+  useSet(input: {
+    readonly site: string;
+    readonly store: string;
+    readonly set: SetRef;
+    readonly use: Omit<SetUse, 'until'> & { readonly until: Instant | null };
   }): Promise<void>;
   /** Replaces what is damaged in the part that this host sees by the copies of other stores; says what, and from where. */
   mendSet(input: {

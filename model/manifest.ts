@@ -108,6 +108,16 @@ export interface Pin {
   readonly at: Instant;
 }
 
+/** Who reads a set, which retention then leaves alone: a restore, a drill, a verification. */
+export interface SetUse {
+  /** For people: `drill`. */
+  readonly what: string;
+  readonly workflowId: string;
+  readonly runId: string;
+  /** Then it counts no longer: one that was killed takes nothing back. */
+  readonly until: Instant;
+}
+
 /** One row of `coldbackup sets`. */
 export interface SetSummary {
   readonly set: SetRef;
@@ -121,6 +131,10 @@ export interface SetSummary {
   readonly complete: boolean;
   /** Why, and by whom, it is pinned; absent: it is not. */
   readonly pinned?: string;
+  /** Who reads it now, or did when an end of it could not be written. Absent: nobody, or an older agent. */
+  readonly uses?: readonly SetUse[];
+  /** What beside its manifest cannot be read. Absent: nothing. */
+  readonly doubt?: string;
   /** Of its newest drill; absent: none, or an older agent. */
   readonly proof?: { readonly at: Instant; readonly passed: boolean };
   /** When it was read again last; absent: never, or an older agent. `mended`: parts of it came from another store then. */

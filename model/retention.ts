@@ -1,4 +1,4 @@
-import type { SetRef } from './manifest.ts';
+import type { SetRef, SetUse } from './manifest.ts';
 import type { Instant } from './plan.ts';
 import type { Retention } from './site.ts';
 
@@ -11,6 +11,10 @@ export interface RetainedSet {
   readonly complete: boolean;
   /** Why somebody pinned it; absent: nobody did. */
   readonly pinned?: string;
+  /** Who reads it. */
+  readonly uses?: readonly Pick<SetUse, 'what' | 'until'>[];
+  /** What of it cannot be read. */
+  readonly doubt?: string;
   /** Its newest drill. */
   readonly proof?: { readonly passed: boolean };
   /** When it was read again last. */
@@ -28,8 +32,8 @@ export interface Verdict<S extends RetainedSet> {
  * What becomes of the sets of one procedure, the newest first. `last` keeps the newest complete sets; `hourly`, `daily`,
  * `weekly`, `monthly` and `yearly` keep the newest complete set of each of the last hours, nights, ISO weeks, months or
  * years that have one, so that nights without a backup make nothing expire; `within` keeps all that is younger than so
- * many days. A set that one rule keeps is kept. The newest complete set, the newest proven one and pinned ones always
- * stay. One that was read again and is damaged counts for no rule, and stays until it is read well again: what can be
+ * many days. A set that one rule keeps is kept. The newest complete set, the newest proven one, pinned ones and those in
+ * use always stay. One that was read again and is damaged counts for no rule, and stays until it is read well again: what can be
  * saved of it is for somebody to decide. An incomplete one goes once a newer complete set is there. Without a rule nothing goes.
  */
 export function explainRetention<S extends RetainedSet>(
@@ -52,8 +56,8 @@ export function explainRetention<S extends RetainedSet>(
   stay(complete.slice(0, 1), () => 'the newest complete set');
   stay(complete.filter(({ proof }) => proof?.passed === true).slice(0, 1), () => 'the newest proven set');
   stay(
-    newestFirst.filter(({ pinned }) => pinned !== undefined),
-    ({ pinned }) => `pinned: ${pinned ?? ''}`,
+    newestFirst.filter((set) => isHeld(set, now)),
+    (set) => holdsOn(set, now).join(', '),
   );
   stay(newestFirst.filter(isDamaged), () => 'damaged');
   stay(complete.slice(0, last), () => `last ${last}`);
@@ -83,6 +87,24 @@ export function selectForRemoval<S extends RetainedSet>(
   return explainRetention(sets, keep, now)
     .filter(({ stays }) => !stays)
     .map(({ set }) => set);
+}
+
+/** Whether somebody has a hold on it, whatever the rules say; what cannot be read is one. */
+export function isHeld(set: Pick<RetainedSet, 'pinned' | 'uses' | 'doubt'>, now: Instant): boolean {
+  return holdsOn(set, now).length > 0;
+}
+
+function holdsOn(
+  { pinned, uses = [], doubt }: Pick<RetainedSet, 'pinned' | 'uses' | 'doubt'>,
+  now: Instant,
+): readonly string[] {
+  return [
+    ...(pinned === undefined ? [] : [`pinned: ${pinned}`]),
+    ...uses
+      .filter(({ until }) => until > now)
+      .map(({ what, until }) => `in use: ${what}, at most until ${until}`),
+    ...(doubt === undefined ? [] : [`in doubt: ${doubt}`]),
+  ];
 }
 
 const dayMs = 86_400_000;

@@ -3,10 +3,12 @@ import { isCancellation, setCurrentDetails, workflowInfo } from '@temporalio/wor
 import type { SiteInfo } from '../model/activities.ts';
 import { judgeChecks } from '../model/drill.ts';
 import type { Manifest, Proof, SetRef } from '../model/manifest.ts';
+import type { Instant } from '../model/plan.ts';
 import type { HostName } from '../model/site.ts';
 import { agent } from './agents.ts';
 import { chosenSet } from './chosen-set.ts';
 import { messageOf } from './failures.ts';
+import { whileInUse } from './in-use.ts';
 import { setShow } from './inspect.ts';
 import { version } from './publish.ts';
 import { nowInstant } from './run.ts';
@@ -42,6 +44,23 @@ export async function drill(input: DrillInput): Promise<Drill> {
   const { set, store } = await chosenSet(input);
   const manifest = await setShow({ site, store, set });
   const hosts = hostsOf(info, store, manifest);
+  const { keeper = '', shared = true } = info.stores[store] ?? {};
+  const readers = shared ? [keeper] : [keeper, ...hosts];
+  const use = { site, store, set, hosts: readers, what: 'drill', atMostMs: 2 * drillMs } as const;
+  return whileInUse(use, () => prove({ site, store, set, manifest, keeper, hosts, at }));
+}
+
+interface Proving {
+  readonly site: string;
+  readonly store: string;
+  readonly set: SetRef;
+  readonly manifest: Manifest;
+  readonly keeper: HostName;
+  readonly hosts: readonly HostName[];
+  readonly at: Instant;
+}
+
+async function prove({ site, store, set, manifest, keeper, hosts, at }: Proving): Promise<Drill> {
   setCurrentDetails(`drill of ${set.id} from ${store} on ${hosts.join(', ')}`);
   const parts = await Promise.all(
     hosts.map((host) =>
@@ -65,7 +84,6 @@ export async function drill(input: DrillInput): Promise<Drill> {
     ...{ checks, problems },
     notCompared: parts.flatMap((part) => part.notCompared),
   };
-  const keeper = info.stores[store]?.keeper ?? '';
   await agent(site, keeper, { summary: `proof of ${set.id}`, withinMs: shortMs }).recordProof({
     ...{ site, store, set, proof },
   });

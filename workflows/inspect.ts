@@ -5,6 +5,7 @@ import type { Plan } from '../model/plan.ts';
 import type { Check } from '../model/progress.ts';
 import { agent, control } from './agents.ts';
 import { listAll } from './chosen-set.ts';
+import { whileInUse } from './in-use.ts';
 import { messageOf } from './ledger.ts';
 import type { ProcedureInput } from './messages.ts';
 import { askHost, checkAll } from './preflight.ts';
@@ -136,10 +137,21 @@ export async function setVerify(input: {
   set: SetRef;
   mend?: boolean;
 }): Promise<readonly Verification[]> {
-  const { site, store, set, mend = false } = input;
+  const { site, store, set } = input;
   const { keeper, shared } = await storeNamed(site, store);
   const manifest = await setShow({ site, store, set });
   const readers = shared ? [keeper] : [...new Set(manifest.artifacts.map(({ host }) => host))];
+  const use = {
+    ...({ site, store, set, what: 'verify' } as const),
+    ...{ hosts: [keeper, ...readers], atMostMs: 2 * verifyMs },
+  };
+  return whileInUse(use, () => readAgain(input, { keeper, readers, manifest }));
+}
+
+async function readAgain(
+  { site, store, set, mend = false }: Parameters<typeof setVerify>[0],
+  { keeper, readers, manifest }: { keeper: string; readers: readonly string[]; manifest: Manifest },
+): Promise<readonly Verification[]> {
   const on = (host: string) => agent(site, host, { summary: `verify ${set.id}`, withinMs: verifyMs });
   const read = () => Promise.all(readers.map((host) => on(host).verifySet({ site, store, set, manifest })));
   let parts: readonly Verification[] = await read();

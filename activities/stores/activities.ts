@@ -2,6 +2,7 @@ import type { PreflightActivities, StoreActivities } from '../../model/activitie
 import type { HostName, Site, Store as StoreSpec } from '../../model/site.ts';
 import { createDirectoryStore } from './directory.ts';
 import { StoreError } from './names.ts';
+import { useSet } from './in-use.ts';
 import { limited } from './rate.ts';
 import { mendSet } from './mend.ts';
 import { createResticStore } from './restic/store.ts';
@@ -49,6 +50,7 @@ export function createStoreActivities(context: StoreContext): StoreActivities & 
     explainSets: async ({ store, procedure, now, ...input }) =>
       explainSets(storeOf({ ...input, store }), site, { now, ...(procedure !== undefined && { procedure }) }),
     pinSet: async (input) => pinSet(storeOf(input), input.set, input.pin),
+    useSet: async (input) => useSet(storeOf(input), input.set, input.use),
     mendSet: async ({ manifest, from, ...input }) =>
       mendSet(
         storeOf(input),

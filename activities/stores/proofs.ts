@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Proof, SetRef } from '../../model/manifest.ts';
+import { whileNobodyRemoves } from './in-use.ts';
 import { parsedJson } from './json.ts';
 import { StoreError, manifestName } from './names.ts';
 import type { Store } from './store.ts';
@@ -23,9 +24,13 @@ export async function readProofs(store: Store, set: SetRef): Promise<readonly Pr
 
 /** Beside the manifest, as a whole; the same one again is an attempt whose answer got lost. By the keeper alone. */
 export async function recordProof(store: Store, set: SetRef, proof: Proof): Promise<void> {
-  if ((await store.sizeBytes(set, manifestName)) === null)
-    throw new StoreError(`Set ${set.id} is no longer in store ${store.name}: there is nothing to be proven.`);
-  const earlier = (await readProofs(store, set)).filter(({ runId }) => runId !== proof.runId);
-  const proofs = [proof, ...earlier].slice(0, maxProofs);
-  await store.replaceText(set, proofsName, `${JSON.stringify({ format: 1, proofs }, null, 2)}\n`);
+  await whileNobodyRemoves(store, set, async () => {
+    if ((await store.sizeBytes(set, manifestName)) === null)
+      throw new StoreError(
+        `Set ${set.id} is no longer in store ${store.name}: there is nothing to be proven.`,
+      );
+    const earlier = (await readProofs(store, set)).filter(({ runId }) => runId !== proof.runId);
+    const proofs = [proof, ...earlier].slice(0, maxProofs);
+    await store.replaceText(set, proofsName, `${JSON.stringify({ format: 1, proofs }, null, 2)}\n`);
+  });
 }

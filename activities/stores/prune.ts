@@ -1,11 +1,12 @@
 import type { ExplainedSets } from '../../model/activities.ts';
 import type { Pin, SetRef, SetSummary } from '../../model/manifest.ts';
 import type { Instant, Plan } from '../../model/plan.ts';
-import { explainRetention, selectForRemoval } from '../../model/retention.ts';
-import type { Site } from '../../model/site.ts';
+import { explainRetention, isHeld, selectForRemoval } from '../../model/retention.ts';
+import type { Retention, Site } from '../../model/site.ts';
+import { whileNobodyRemoves } from './in-use.ts';
 import { StoreError } from './names.ts';
 import { pinName } from './pins.ts';
-import { listSets, nameOf, readManifest } from './sets.ts';
+import { listSets, nameOf, readManifest, summariesIn } from './sets.ts';
 import type { Store } from './store.ts';
 
 const leftoverAfterMs = 24 * 3_600_000;
@@ -46,8 +47,9 @@ export async function pruneSets(
 ): Promise<readonly SetRef[]> {
   const known = (await listSets(store, plan.site, plan.procedure)).filter(isKnown);
   const now = new Date(nowMs).toISOString();
-  const removed = selectForRemoval(known, plan.keep, now).map(({ set }) => set);
-  for (const set of removed) await store.remove(set);
+  const removed: SetRef[] = [];
+  for (const { set } of selectForRemoval(known, plan.keep, now))
+    if (await removeSet(store, set, (fresh) => goes(fresh, known, plan.keep, now))) removed.push(set);
   await clearLeftovers(store, plan, nowMs);
   await store.tidy?.();
   return removed;
@@ -65,20 +67,45 @@ export async function removeSets(
   { sets, has }: { readonly sets: readonly SetRef[]; readonly has: readonly SetRef[] },
   nowMs: number,
 ): Promise<void> {
-  for (const set of sets) await store.remove(set);
+  const now = new Date(nowMs).toISOString();
+  for (const set of sets) await removeSet(store, set, (fresh) => fresh === null || !isHeld(fresh, now));
   const there = has.map(({ id }) => id).sort();
   const known = (await listSets(store, site, procedure)).filter(isKnown);
-  for (const { set } of selectForRemoval(known, keep, new Date(nowMs).toISOString()))
-    if (set.id < (there.at(-1) ?? '') && !there.includes(set.id)) await store.remove(set);
+  for (const { set } of selectForRemoval(known, keep, now))
+    if (set.id < (there.at(-1) ?? '') && !there.includes(set.id))
+      await removeSet(store, set, (fresh) => goes(fresh, known, keep, now));
   const newest = (await listSets(store, site, procedure)).at(-1)?.set.id;
   if (newest !== undefined) await clearLeftovers(store, { site, procedure }, nowMs, newest);
 }
 
 /** @throws StoreError when there is no such set. */
 export async function pinSet(store: Store, set: SetRef, pin: Pin | null): Promise<void> {
-  if ((await readManifest(store, set)).kind === 'none')
-    throw new StoreError(`There is no set ${nameOf(set)} in store ${store.name} (${store.place}).`);
-  await store.replaceText(set, pinName, pin === null ? '' : `${JSON.stringify(pin)}\n`);
+  await whileNobodyRemoves(store, set, async () => {
+    if ((await readManifest(store, set)).kind === 'none')
+      throw new StoreError(`There is no set ${nameOf(set)} in store ${store.name} (${store.place}).`);
+    await store.replaceText(set, pinName, pin === null ? '' : `${JSON.stringify(pin)}\n`);
+  });
+}
+
+/** Looked at once more right before: whoever pinned it since it was listed, or reads it now, keeps it. */
+function removeSet(store: Store, set: SetRef, may: (fresh: SetSummary | null) => boolean): Promise<boolean> {
+  return whileNobodyRemoves(store, set, async () => {
+    const [fresh = null] = await summariesIn(store, set);
+    if (!may(fresh)) return false;
+    await store.remove(set);
+    return true;
+  });
+}
+
+function goes(
+  fresh: SetSummary | null,
+  listed: readonly SetSummary[],
+  keep: Retention | null,
+  now: Instant,
+): boolean {
+  if (fresh === null || !isKnown(fresh)) return false;
+  const sets = listed.map((one) => (one.set.id === fresh.set.id ? fresh : one));
+  return selectForRemoval(sets, keep, now).includes(fresh);
 }
 
 function isKnown({ publishedAt }: SetSummary): boolean {

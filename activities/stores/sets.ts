@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Artifact, Manifest, SetRef, SetSummary } from '../../model/manifest.ts';
 import { atMost } from '../system/at-most.ts';
 import { listLine } from '../archive/file-list.ts';
+import { inUseName, usesIn } from './in-use.ts';
 import { pinnedBy, pinName } from './pins.ts';
 import { lastVerified } from './verified.ts';
 import { parsedJson } from './json.ts';
@@ -93,18 +94,30 @@ export async function listSets(
   return summaries.flat().sort((one, other) => (one.set.id < other.set.id ? -1 : 1));
 }
 
-/** None where no set was published. */
-async function summariesIn(store: Store, set: SetRef): Promise<readonly SetSummary[]> {
+/** As it is listed; none where no set was published. */
+export async function summariesIn(store: Store, set: SetRef): Promise<readonly SetSummary[]> {
   const read = await readManifest(store, set);
   if (read.kind === 'other-format') return [unknownSummary(set, store, read.format)];
   if (read.kind !== 'manifest') return [];
-  const [pin, proof, verified] = await Promise.all([
+  const [pin, inUse, proof, verified] = await Promise.all([
     store.readText(set, pinName),
+    store.readText(set, inUseName),
     newestProof(store, set),
     lastVerified(store, set),
   ]);
   const pinned = pinnedBy(pin);
-  return [{ ...summaryOf(read.manifest, store), ...(pinned !== null && { pinned }), ...proof, ...verified }];
+  const uses = usesIn(inUse);
+  const doubts = [...(uses === null ? [inUseName] : [])];
+  return [
+    {
+      ...summaryOf(read.manifest, store),
+      ...(pinned !== null && { pinned }),
+      ...(uses !== null && uses.length > 0 && { uses }),
+      ...(doubts.length > 0 && { doubt: `${doubts.join(' and ')} cannot be read` }),
+      ...proof,
+      ...verified,
+    },
+  ];
 }
 
 /** Throws StoreError when there is no such set, with the nearest that there is. */

@@ -22,6 +22,8 @@ export function setsScreen(sets: readonly SetSummary[], paint: Paint = plain): s
               ...(rest.verified?.passed === false ? [paint.red('DAMAGED')] : []),
               ...(rest.verified?.mended === true ? [paint.yellow('mended')] : []),
               ...(rest.pinned === undefined ? [] : [`pinned: ${rest.pinned}`]),
+              ...(rest.uses ?? []).map(({ what }) => `in use: ${what}`),
+              ...(rest.doubt === undefined ? [] : [paint.red(rest.doubt)]),
             ].join(', '),
             rest.verified?.at.slice(0, 10) ?? '-',
             proofWords(rest.proof, paint),

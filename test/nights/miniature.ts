@@ -220,6 +220,7 @@ export function createMiniature(
       pruneSets: async () => [],
       explainSets: async () => [],
       pinSet: async () => undefined,
+      useSet: async () => undefined,
       mendSet: () => Promise.reject(new Error('no night does this')),
       recordVerification: () => Promise.reject(new Error('no night does this')),
       drillSet: async () => Promise.reject(new Error('not in the miniature')),

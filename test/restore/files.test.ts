@@ -125,6 +125,25 @@ describe('coldbackup restore of a tree of files', () => {
     expect([again.code, again.stdout]).toEqual([3, expect.stringContaining('now is not empty')]);
   });
 
+  test('keeps its set from retention as long as it reads it, and no longer', async () => {
+    const newer = [1, 2, 3].map((day) => `2999-01-0${day}T190000Z-0a1b2c3d`);
+    for (const id of newer) copySet(id);
+    writeFileSync(slow, '');
+    const looked = lookAt('held', '--wait');
+    await waitFor(() => existsSync(join(folder(), 'in-use.json')), {
+      ...{ what: 'the set to be in use', withinMs: 60_000 },
+    });
+    const kept = await all.coldbackup('prune', 'mini', 'nightly');
+    expect(kept).toMatchObject({ code: 0, stdout: expect.stringMatching(/stays +in use: restore, at most/) });
+    expect((await all.coldbackup('sets', 'mini')).stdout).toMatch(/ 1, in use: restore/);
+    rmSync(slow);
+    expect((await looked).code).toBe(0);
+    expect(existsSync(join(folder(), 'in-use.json'))).toBe(false);
+    const { stdout } = await all.coldbackup('prune', 'mini', 'nightly', '--dry-run');
+    expect(stdout).toMatch(new RegExp(`^${set} .* would go +no rule keeps it`, 'm'));
+    for (const id of newer) rmSync(join(folder(), '..', id), { recursive: true });
+  });
+
   test('with --to is refused where the site file does not allow it, also behind a link', async () => {
     const away = await cleanup.folder();
     symlinkSync(away, join(look(), 'link'));
@@ -291,6 +310,16 @@ describe('coldbackup restore of a tree of files', () => {
 
   function folder(): string {
     return join(site.store, 'mini', 'nightly', set);
+  }
+
+  /** The same content, of another night. */
+  function copySet(id: string): void {
+    const to = join(folder(), '..', id);
+    cpSync(folder(), to, { recursive: true });
+    const file = join(to, 'manifest.json');
+    const manifest = JSON.parse(readFileSync(file, 'utf8')) as Manifest;
+    const other = { set: { ...manifest.set, id }, night: id.slice(0, 10) };
+    writeFileSync(file, JSON.stringify({ ...manifest, ...other }));
   }
 
   /** An archive that was made to do harm, by somebody who could write its list and its manifest too. */

@@ -323,6 +323,12 @@ export function conformance(kind: Kind): void {
       });
       expect(await prune()).toEqual([]);
       await stores.pinSet({ ...where, set: first.set, pin: null });
+      const use = { what: 'drill', workflowId: 'w', runId: 'r' };
+      const inUse = (until: string | null) =>
+        stores.useSet({ ...where, set: first.set, use: { ...use, until } });
+      await inUse('9999-11-01T00:00:00.000Z');
+      expect(await prune()).toEqual([]);
+      await inUse(null);
       expect(await prune()).toEqual([first.set]);
       expect((await listed()).map(({ set }) => set)).toEqual([second.set]);
     });

@@ -110,6 +110,30 @@ describe('retention', () => {
     });
   });
 
+  test('never removes one that is in use, until the last instant of it has passed', () => {
+    const use = (what: string, until: number) => ({ what, until: new Date(until).toISOString() });
+    const nowMs = Date.parse(now);
+    holds((sets, keep) => {
+      const marked = sets.map((set, index) => ({
+        ...set,
+        ...(index % 3 === 0 && { uses: [use('drill', nowMs - 1), use('restore', nowMs + 1)] }),
+        ...(index % 3 === 1 && { uses: [use('drill', nowMs - 1)] }),
+      }));
+      const at = (ms: number) => selectForRemoval(marked, keep, new Date(ms).toISOString());
+      expect(at(nowMs).filter(({ uses }) => uses?.length === 2)).toEqual([]);
+      const ids = (some: readonly RetainedSet[]) => some.map(keyOf);
+      expect(ids(at(nowMs + 1))).toEqual(
+        ids(selectForRemoval(sets, keep, new Date(nowMs + 1).toISOString())),
+      );
+    });
+    const [older, newer] = [setAt(1, 20, true), setAt(2, 20, true)] as const;
+    const used = { ...older, uses: [use('drill', nowMs - 1), use('restore', nowMs + 1)] };
+    expect(explainRetention([used, newer], { last: 1 }, now).at(-1)).toEqual({
+      ...{ set: used, stays: true },
+      because: [`in use: restore, at most until ${new Date(nowMs + 1).toISOString()}`],
+    });
+  });
+
   test('says of each set every rule that keeps it, or that none does', () => {
     const sets = [setAt(0, 20, true), setAt(1, 20, true), { ...setAt(2, 20, true), pinned: 'audit (bo)' }];
     const [oldest, older, newest] = sets;

@@ -14,8 +14,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { createStoreActivities } from '../../activities/stores/activities.ts';
+import { createStoreActivities, openStore } from '../../activities/stores/activities.ts';
 import { checkStore } from '../../activities/stores/checks.ts';
+import { pruneSets } from '../../activities/stores/prune.ts';
+import type { Store } from '../../activities/stores/store.ts';
 import { checkRoomAhead, growthOf, mostSets, roomLeft } from '../../activities/stores/room.ts';
 import type { Retention } from '../../model/site.ts';
 import { runCommand } from '../../activities/system/command.ts';
@@ -272,6 +274,56 @@ describe('retention', () => {
     await expect(stores().pinSet({ ...where, set: setOf(pinned), pin })).rejects.toThrow('There is no set');
   });
 
+  test('a set in use stays until everybody who reads it is done, or their time is over', async () => {
+    const [older, newer] = [setOf('2026-11-17T190000Z-0a1b2c3d'), setOf('2026-11-18T190000Z-0a1b2c3d')];
+    for (const { id } of [older, newer]) await publishOne(id);
+    const inMs = (ms: number) => new Date(Date.now() + ms).toISOString();
+    const use = (runId: string, until: string | null) =>
+      stores().useSet({
+        ...{ ...where, set: older },
+        use: { what: `drill ${runId}`, workflowId: 'w', runId, until },
+      });
+    const prune = (now = inMs(0)) => stores().pruneSets({ plan: planWith({ last: 1 }), store: 'vault', now });
+    await use('one', inMs(dayMs));
+    await use('two', inMs(dayMs));
+    await use('one', null);
+    expect(await prune()).toEqual([]);
+    expect((await stores().listSets(where)).map(({ uses = [] }) => uses.map(({ what }) => what))).toEqual([
+      ['drill two'],
+      [],
+    ]);
+    await use('two', null);
+    expect(await readdir(folderOf(directory, older))).not.toContain('in-use.json');
+    await use('killed', inMs(1_000));
+    expect(await prune()).toEqual([]);
+    await writeFile(join(folderOf(directory, older), 'in-use.json'), '{ torn');
+    expect(await prune(inMs(30 * dayMs))).toEqual([]);
+    await use('later', inMs(1_000));
+    expect(await prune(inMs(2_000))).toEqual([older]);
+    await expect(use('late', inMs(dayMs))).rejects.toThrow('is no longer in store vault');
+    await use('two', null);
+    expect(await readdir(join(directory, 'vitam', 'nightly'))).toEqual([newer.id]);
+  });
+
+  test('a set that is pinned, or put to use, while others are being removed stays', async () => {
+    const ids = [17, 18, 19, 20].map((day) => `2026-11-${day}T190000Z-0a1b2c3d`);
+    for (const id of ids) await publishOne(id);
+    const store = openStore(siteWith(directory), 'mongo-1', 'vault');
+    const until = new Date(Date.now() + dayMs).toISOString();
+    const removing: Store = {
+      ...store,
+      async remove(gone) {
+        await store.remove(gone);
+        const pin = { by: 'ana', why: 'at the last moment', at: until };
+        await stores().pinSet({ ...where, set: setOf(ids[1] ?? ''), pin });
+        const use = { what: 'drill', workflowId: 'w', runId: 'r', until };
+        await stores().useSet({ ...where, set: setOf(ids[0] ?? ''), use });
+      },
+    };
+    expect(await pruneSets(removing, planWith({ last: 1 }), Date.now())).toEqual([setOf(ids[2] ?? '')]);
+    expect((await stores().listSets(where)).map((one) => one.set.id)).toEqual([ids[0], ids[1], ids[3]]);
+  });
+
   test('removes nothing without a rule', async () => {
     await publishOne('2026-11-17T190000Z-0a1b2c3d');
     await publishOne('2026-11-18T190000Z-0a1b2c3d');
@@ -349,6 +401,13 @@ describe('a store that is not shared', () => {
     const removed = await on('mongo-1').pruneSets(prune);
     expect(removed.map(({ id }) => id).sort()).toEqual(ids.slice(1, 3));
     expect((await onTheOther()).sort()).toEqual(ids); // Killed before it could tell.
+    const use = { what: 'drill', workflowId: 'w', runId: 'r' };
+    const until = new Date(Date.now() + dayMs).toISOString();
+    const used = { ...where, set: setOf(ids[2] ?? '') };
+    await on('mongo-2').useSet({ ...used, use: { ...use, until } });
+    await on('mongo-2').pruneSets({ ...prune, removed: [used.set] });
+    expect((await onTheOther()).sort()).toEqual(ids);
+    await on('mongo-2').useSet({ ...used, use: { ...use, until: null } });
     const again = await on('mongo-1').pruneSets(prune);
     const lost = { ...prune, removed: again, has: [] };
     await on('mongo-2').pruneSets(lost);

@@ -3,6 +3,7 @@ import type { HostName, ResticStore } from '../../../model/site.ts';
 import { asking } from '../asking.ts';
 import { StoreError, filePath, isPartOf, manifestName, ownPartPath, segment, setPath } from '../names.ts';
 import type { Part, Store } from '../store.ts';
+import { inTurn } from '../turns.ts';
 import { causeOf } from './errors.ts';
 import {
   contentsOf,
@@ -16,7 +17,7 @@ import {
 } from './records.ts';
 import { createRepository, type Streamed } from './repository.ts';
 import { rememberedText } from './texts.ts';
-import { allSettled, inTurn, underWay } from './turns.ts';
+import { allSettled, countWrite, underWay, writesTo } from './under-way.ts';
 
 /** What is not longer is gathered, and counts with its one snapshot. */
 const smallBytes = 1024 * 1024;
@@ -41,7 +42,7 @@ export function createResticStore(
   const place = spec.repository.startsWith('/') ? `restic:${spec.repository}` : spec.repository;
   const where = `Store ${name} (${place}) on host ${host}`;
   const { asked, explained } = asking(where, causeOf);
-  let seen: { readonly atMs: number; readonly contents: Promise<Contents> } | null = null;
+  let seen: Seen | null = null;
 
   return {
     name,
@@ -167,17 +168,19 @@ export function createResticStore(
     return segment(`.coldbackup-token-${token}`);
   }
 
-  /** What was seen a moment ago, by this activity: all that went before it is in it. */
+  /** What was seen a moment ago, by this activity: all that this process wrote before it is in it. */
   function look(): Promise<Contents> {
-    if (seen !== null && performance.now() - seen.atMs < seenForMs) return seen.contents;
+    const isNew = seen !== null && performance.now() - seen.atMs < seenForMs;
+    if (seen !== null && isNew && seen.writes === writesTo(spec.repository)) return seen.contents;
     return lookAgain();
   }
 
   function lookAgain(): Promise<Contents> {
+    const writes = writesTo(spec.repository);
     const contents = allSettled(spec.repository)
       .then(() => repository.list())
       .then(contentsOf);
-    seen = { atMs: performance.now(), contents };
+    seen = { atMs: performance.now(), writes, contents };
     contents.catch(() => {
       seen = null;
     });
@@ -188,7 +191,7 @@ export function createResticStore(
     try {
       await repository.add(record, content);
     } finally {
-      seen = null;
+      countWrite(spec.repository);
     }
   }
 
@@ -311,6 +314,12 @@ export function createResticStore(
       );
     }
   }
+}
+
+interface Seen {
+  readonly atMs: number;
+  readonly writes: number;
+  readonly contents: Promise<Contents>;
 }
 
 function below({ live }: Contents, set: SetRef): readonly StoredRecord[] {

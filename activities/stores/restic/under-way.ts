@@ -1,17 +1,5 @@
-const last = new Map<string, Promise<unknown>>();
-
-/** One after the other of those with one name, in this process. */
-export function inTurn<T>(name: string, action: () => Promise<T>): Promise<T> {
-  const mine = (last.get(name) ?? Promise.resolve()).then(action);
-  const settled = mine.catch(() => undefined);
-  last.set(name, settled);
-  void settled.then(() => {
-    if (last.get(name) === settled) last.delete(name);
-  });
-  return mine;
-}
-
 const begun = new Map<Promise<unknown>, string>();
+const writes = new Map<string, number>();
 
 /** Who looks at a repository waits for what this process has begun in it: it is asked for what it was told. */
 export function underWay<T>(repository: string, work: Promise<T>): Promise<T> {
@@ -23,4 +11,13 @@ export function underWay<T>(repository: string, work: Promise<T>): Promise<T> {
 
 export async function allSettled(repository: string): Promise<void> {
   await Promise.allSettled([...begun].filter(([, of]) => of === repository).map(([work]) => work));
+}
+
+/** How often this process has written to a repository: what was seen before the last time holds no longer. */
+export function writesTo(repository: string): number {
+  return writes.get(repository) ?? 0;
+}
+
+export function countWrite(repository: string): void {
+  writes.set(repository, writesTo(repository) + 1);
 }
