@@ -329,6 +329,8 @@ export interface StoreActivities {
     readonly now: Instant;
     readonly removed?: readonly SetRef[];
     readonly has?: readonly SetRef[];
+    /** A set that must be there: else nothing is removed, as others may be hidden as well. */
+    readonly published?: SetRef;
   }): Promise<readonly SetRef[]>;
   /** What the retention of this host's own site file makes of each procedure's sets; removes nothing. */
   explainSets(input: {
@@ -372,6 +374,16 @@ export interface ExplainedSets {
   readonly keep: Retention | null;
   /** The newest first. */
   readonly verdicts: readonly Verdict<SetSummary>[];
+  /** Why nothing of it is removed, whatever the rules say. */
+  readonly doubt?: string;
+  /** Folders without a manifest; absent: an older agent. */
+  readonly remains?: readonly JudgedRemains[];
+}
+
+export interface JudgedRemains {
+  readonly set: SetRef;
+  readonly stays: boolean;
+  readonly because: readonly string[];
 }
 
 export interface DrillActivities {

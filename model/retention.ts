@@ -34,7 +34,7 @@ export interface Verdict<S extends RetainedSet> {
  * years that have one, so that nights without a backup make nothing expire; `within` keeps all that is younger than so
  * many days. A set that one rule keeps is kept. The newest complete set, the newest proven one, pinned ones and those in
  * use always stay. One that was read again and is damaged counts for no rule, and stays until it is read well again: what can be
- * saved of it is for somebody to decide. An incomplete one goes once a newer complete set is there. Without a rule nothing goes.
+ * saved of it is for somebody to decide. So does one of which something cannot be read. An incomplete one goes once a newer complete set is there. Without a rule nothing goes.
  */
 export function explainRetention<S extends RetainedSet>(
   sets: readonly S[],
@@ -43,7 +43,7 @@ export function explainRetention<S extends RetainedSet>(
 ): readonly Verdict<S>[] {
   const newestFirst = [...sets].sort(byAge);
   const isDamaged = ({ verified }: S): boolean => verified?.passed === false;
-  const complete = newestFirst.filter((set) => set.complete && !isDamaged(set));
+  const complete = newestFirst.filter((set) => set.complete && !isDamaged(set) && set.doubt === undefined);
   const kept = new Map<S, string[]>();
   const stay = (some: readonly S[], why: (set: S) => string): void => {
     for (const set of some) kept.set(set, [...(kept.get(set) ?? []), why(set)]);

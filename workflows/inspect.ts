@@ -226,7 +226,13 @@ export async function prune(input: {
         explained.map(async ({ procedure: name, keep, verdicts }) => {
           const has = verdicts.filter(({ stays }) => stays).map(({ set }) => set.set);
           const what = { plan: { site, procedure: name, keep }, store, now };
-          const gone = await on(keeper).pruneSets(what);
+          const gone = await on(keeper)
+            .pruneSets(what)
+            .catch((error: unknown) => {
+              problems.push(`${keeper}: ${messageOf(error)}`);
+              return null;
+            });
+          if (gone === null) return [];
           await Promise.all(
             others.map((host) =>
               on(host)

@@ -70,7 +70,7 @@ async function prune(run: Run, store: string, keeper: HostName): Promise<void> {
       plan,
       store,
       now: nowInstant(),
-      ...told,
+      ...(told ?? { published: setRefOf(run) }),
     });
   const failed = (where: string) => (error: unknown) => {
     run.warnings.push(`retention in ${where} failed: ${error instanceof Error ? error.message : 'unknown'}`);

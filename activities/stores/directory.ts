@@ -267,12 +267,12 @@ async function foldersIn(folder: string): Promise<readonly string[]> {
     .sort();
 }
 
-async function lastChangeMs(path: string): Promise<number> {
+async function lastChangeMs(path: string): Promise<number | null> {
   const status = await statOrNull(path);
-  if (status === null) return 0;
+  if (status === null) return null;
   const names = status.isDirectory() ? ((await readdir(path).catch(nullIfMissing)) ?? []) : [];
   const below = await Promise.all(names.map((each) => lastChangeMs(join(path, each))));
-  return Math.max(status.mtimeMs, ...below);
+  return Math.max(status.mtimeMs, ...below.map((changedMs) => changedMs ?? 0));
 }
 
 async function partsBelow(folder: string): Promise<readonly string[]> {

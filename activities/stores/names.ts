@@ -22,6 +22,11 @@ export class StoreError extends Error {
 export const manifestName = 'manifest.json';
 export const sumsName = 'SHA256SUMS';
 
+/** As coldbackup names sets; any other folder is somebody else's. */
+export function isSetId(id: string): boolean {
+  return /^\d{4}-\d{2}-\d{2}T\d{6}Z-\w+$/.test(id);
+}
+
 /** The folder of a set, relative to the store. */
 export function setPath(set: SetRef): string {
   return [set.site, set.procedure, set.id].map(segment).join('/');

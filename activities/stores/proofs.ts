@@ -5,7 +5,7 @@ import { parsedJson } from './json.ts';
 import { StoreError, manifestName } from './names.ts';
 import type { Store } from './store.ts';
 
-const proofsName = 'proofs.json';
+export const proofsName = 'proofs.json';
 /** Older ones are forgotten: the trend is enough. */
 const maxProofs = 50;
 
@@ -14,12 +14,16 @@ const proofsSchema = z.looseObject({
   proofs: z.array(z.looseObject({ at: z.string(), passed: z.boolean() })),
 });
 
-/** The newest first; one that cannot be read proves nothing. */
+/** The newest first; what cannot be read proves nothing. */
 export async function readProofs(store: Store, set: SetRef): Promise<readonly Proof[]> {
-  const text = await store.readText(set, proofsName);
+  return proofsIn(await store.readText(set, proofsName)) ?? [];
+}
+
+/** null: they cannot be read. */
+export function proofsIn(text: string | null): readonly Proof[] | null {
   if (text === null) return [];
   const parsed = proofsSchema.safeParse(parsedJson(text));
-  return parsed.success ? (parsed.data.proofs as unknown as readonly Proof[]) : [];
+  return parsed.success ? (parsed.data.proofs as unknown as readonly Proof[]) : null;
 }
 
 /** Beside the manifest, as a whole; the same one again is an attempt whose answer got lost. By the keeper alone. */

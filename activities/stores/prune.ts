@@ -1,56 +1,67 @@
-import type { ExplainedSets } from '../../model/activities.ts';
+import type { ExplainedSets, JudgedRemains } from '../../model/activities.ts';
 import type { Pin, SetRef, SetSummary } from '../../model/manifest.ts';
 import type { Instant, Plan } from '../../model/plan.ts';
 import { explainRetention, isHeld, selectForRemoval } from '../../model/retention.ts';
 import type { Retention, Site } from '../../model/site.ts';
-import { whileNobodyRemoves } from './in-use.ts';
-import { StoreError } from './names.ts';
-import { pinName } from './pins.ts';
-import { listSets, nameOf, readManifest, summariesIn } from './sets.ts';
+import { inUseName, usesIn, whileNobodyRemoves } from './in-use.ts';
+import { StoreError, manifestName } from './names.ts';
+import { pinName, pinnedBy } from './pins.ts';
+import { proofsName } from './proofs.ts';
+import { findSet, listFolders, nameOf, readManifest, type Listing } from './sets.ts';
 import type { Store } from './store.ts';
 
 const leftoverAfterMs = 24 * 3_600_000;
-/** As coldbackup names sets; any other folder is somebody else's. */
-const setId = /^\d{4}-\d{2}-\d{2}T\d{6}Z-\w+$/;
 
-/** What retention makes of each procedure's sets. One that cannot be read, or that a later version wrote, stays. */
+/** What retention makes of each procedure's sets. One that a later version wrote stays. */
 export async function explainSets(
   store: Store,
   { site, procedures }: Pick<Site, 'site' | 'procedures'>,
   { procedure, now }: { readonly procedure?: string; readonly now: Instant },
 ): Promise<readonly ExplainedSets[]> {
-  const sets = await listSets(store, site, procedure);
-  const names = [...new Set(sets.map(({ set }) => set.procedure))].sort();
-  return names.map((name) => {
-    const own = sets.filter(({ set }) => set.procedure === name);
-    const keep = (Object.hasOwn(procedures, name) ? procedures[name]?.keep : undefined) ?? null;
-    const unknown = own.filter((set) => !isKnown(set));
-    const because = ['a later version wrote it'];
-    return {
-      ...{ procedure: name, keep },
-      verdicts: [
-        ...unknown.map((set) => ({ set, stays: true, because })),
-        ...explainRetention(own.filter(isKnown), keep, now),
-      ],
-    };
-  });
+  const listing = await listFolders(store, site, procedure);
+  const all = [...listing.sets.map(({ set }) => set), ...listing.unreadable, ...listing.remains];
+  const names = [...new Set(all.map((set) => set.procedure))].sort();
+  return Promise.all(
+    names.map(async (name): Promise<ExplainedSets> => {
+      const { sets, unreadable, remains } = ofProcedure(listing, name);
+      const keep = (Object.hasOwn(procedures, name) ? procedures[name]?.keep : undefined) ?? null;
+      const verdicts = [
+        ...sets
+          .filter((set) => !isKnown(set))
+          .map((set) => ({ set, stays: true, because: ['a later version wrote it'] })),
+        ...explainRetention(sets.filter(isKnown), keep, now),
+      ];
+      const judged = await judgeRemains(store, remains, Date.parse(now));
+      const doubt = doubtOf(unreadable);
+      if (doubt === null) return { procedure: name, keep, verdicts, remains: judged };
+      const because = [`nothing is removed: ${doubt}`];
+      return {
+        ...{ procedure: name, keep, doubt },
+        verdicts: verdicts.map((one) => (one.stays ? one : { ...one, stays: true, because })),
+        remains: judged.map((one) => (one.stays ? one : { ...one, stays: true, because })),
+      };
+    }),
+  );
 }
 
 /**
  * Removes what the retention of the plan lets go, then what runs that never published left behind a day ago. Returns
- * the published sets that went. A set that cannot be read, or that a later version wrote, stays.
+ * the published sets that went. A set that a later version wrote stays. `published` must be there.
+ * @throws StoreError, and nothing is removed, when the store does not list it, or lists a manifest that cannot be read
  */
 export async function pruneSets(
   store: Store,
-  plan: Pick<Plan, 'site' | 'procedure' | 'keep'>,
+  { site, procedure, keep }: Pick<Plan, 'site' | 'procedure' | 'keep'>,
   nowMs: number,
+  published?: SetRef,
 ): Promise<readonly SetRef[]> {
-  const known = (await listSets(store, plan.site, plan.procedure)).filter(isKnown);
+  const { sets, remains } = await listSurely(store, { site, procedure }, published);
+  const known = sets.filter(isKnown);
   const now = new Date(nowMs).toISOString();
   const removed: SetRef[] = [];
-  for (const { set } of selectForRemoval(known, plan.keep, now))
-    if (await removeSet(store, set, (fresh) => goes(fresh, known, plan.keep, now))) removed.push(set);
-  await clearLeftovers(store, plan, nowMs);
+  for (const { set } of selectForRemoval(known, keep, now))
+    if (await removeSet(store, set, (fresh) => goes(fresh, known, keep, now))) removed.push(set);
+  await clearRemains(store, remains, nowMs);
   await store.tidy?.();
   return removed;
 }
@@ -58,7 +69,7 @@ export async function pruneSets(
 /**
  * On the other hosts of a store that is not shared: what its keeper removed goes there too, also what it removed when they
  * could not be told (it was killed, or they were down): that is, what is older than its newest set, is not among those that
- * it has, and by retention goes here as well. Were its disk lost, what retention keeps would stay. Leftovers are cleared only
+ * it has, and by retention goes here as well. Were its disk lost, what retention keeps would stay. Remains are cleared only
  * where a later set has its manifest: it shows that sets are published on this host, and that this one was not.
  */
 export async function removeSets(
@@ -68,14 +79,19 @@ export async function removeSets(
   nowMs: number,
 ): Promise<void> {
   const now = new Date(nowMs).toISOString();
+  const listing = await listSurely(store, { site, procedure });
   for (const set of sets) await removeSet(store, set, (fresh) => fresh === null || !isHeld(fresh, now));
   const there = has.map(({ id }) => id).sort();
-  const known = (await listSets(store, site, procedure)).filter(isKnown);
+  const known = listing.sets.filter((one) => isKnown(one) && !sets.some(({ id }) => id === one.set.id));
   for (const { set } of selectForRemoval(known, keep, now))
     if (set.id < (there.at(-1) ?? '') && !there.includes(set.id))
       await removeSet(store, set, (fresh) => goes(fresh, known, keep, now));
-  const newest = (await listSets(store, site, procedure)).at(-1)?.set.id;
-  if (newest !== undefined) await clearLeftovers(store, { site, procedure }, nowMs, newest);
+  const newest = listing.sets.at(-1)?.set.id ?? '';
+  await clearRemains(
+    store,
+    listing.remains.filter(({ id }) => id < newest),
+    nowMs,
+  );
 }
 
 /** @throws StoreError when there is no such set. */
@@ -90,8 +106,11 @@ export async function pinSet(store: Store, set: SetRef, pin: Pin | null): Promis
 /** Looked at once more right before: whoever pinned it since it was listed, or reads it now, keeps it. */
 function removeSet(store: Store, set: SetRef, may: (fresh: SetSummary | null) => boolean): Promise<boolean> {
   return whileNobodyRemoves(store, set, async () => {
-    const [fresh = null] = await summariesIn(store, set);
-    if (!may(fresh)) return false;
+    const found = await findSet(store, set);
+    if (found === 'unreadable' || !may(found === 'none' ? null : found)) return false;
+    // Of a removal that is cut short remains are left, which nothing must keep.
+    for (const name of markNames)
+      if ((await store.sizeBytes(set, name)) !== null) await store.drop(set, name);
     await store.remove(set);
     return true;
   });
@@ -112,20 +131,73 @@ function isKnown({ publishedAt }: SetSummary): boolean {
   return publishedAt !== '';
 }
 
-/** Removes folders of sets without a manifest in which nothing has changed for 24 hours; returns them. */
-export async function clearLeftovers(
+/** Of what the newest, or the only proven one, may be among what was not seen nothing may go. */
+async function listSurely(
   store: Store,
   { site, procedure }: Pick<Plan, 'site' | 'procedure'>,
-  nowMs: number,
-  olderThanId?: string,
-): Promise<readonly SetRef[]> {
-  const cleared: SetRef[] = [];
-  for (const set of await store.folders(site, procedure)) {
-    if (!setId.test(set.id) || (await readManifest(store, set)).kind !== 'none') continue;
-    if (olderThanId !== undefined && set.id >= olderThanId) continue;
-    if (nowMs - (await store.lastChangeMs(set)) < leftoverAfterMs) continue;
-    await store.remove(set);
-    cleared.push(set);
-  }
-  return cleared;
+  published?: SetRef,
+): Promise<Listing> {
+  const listing = await listFolders(store, site, procedure);
+  const isMissing = published !== undefined && !listing.sets.some(({ set }) => set.id === published.id);
+  const doubt = isMissing
+    ? `it does not list ${published.id}, which was just published`
+    : doubtOf(listing.unreadable);
+  if (doubt === null) return listing;
+  throw new StoreError(
+    `Nothing of ${site}/${procedure} is removed in store ${store.name} (${store.place}) on host ${store.host}: ${doubt}.`,
+  );
 }
+
+/** null: all that is there can be judged. */
+function doubtOf(unreadable: readonly SetRef[]): string | null {
+  if (unreadable.length === 0) return null;
+  return `${manifestName} of ${unreadable.map(({ id }) => id).join(', ')} cannot be read: repair it, or move it away`;
+}
+
+function ofProcedure({ sets, unreadable, remains }: Listing, name: string): Listing {
+  const isMeant = (set: SetRef) => set.procedure === name;
+  return {
+    sets: sets.filter(({ set }) => isMeant(set)),
+    ...{ unreadable: unreadable.filter(isMeant), remains: remains.filter(isMeant) },
+  };
+}
+
+/** What a run that never published has left goes a day after its last change; what a set has had beside its manifest does not. */
+async function judgeRemains(
+  store: Store,
+  remains: readonly SetRef[],
+  nowMs: number,
+): Promise<readonly JudgedRemains[]> {
+  const judged: JudgedRemains[] = [];
+  for (const set of remains) {
+    const why = await whyStays(store, set, nowMs);
+    judged.push({ set, stays: why !== null, because: [why ?? 'never published'] });
+  }
+  return judged;
+}
+
+async function whyStays(store: Store, set: SetRef, nowMs: number): Promise<string | null> {
+  const marks = await marksOf(store, set, nowMs);
+  if (marks.length > 0) return `${manifestName} is missing, and ${marks.join(', ')} is there`;
+  const changedMs = await store.lastChangeMs(set);
+  if (changedMs === null) return 'it could not be looked at';
+  return nowMs - changedMs < leftoverAfterMs ? 'no manifest yet, and changed within a day' : null;
+}
+
+async function clearRemains(store: Store, remains: readonly SetRef[], nowMs: number): Promise<void> {
+  for (const { set, stays } of await judgeRemains(store, remains, nowMs))
+    if (!stays && (await findSet(store, set)) === 'none') await store.remove(set);
+}
+
+/** Only a set that was published gets these; they go before its manifest. */
+async function marksOf(store: Store, set: SetRef, nowMs: number): Promise<readonly string[]> {
+  const [pin = null, inUse = null, proofs = null] = await Promise.all(
+    markNames.map((name) => store.readText(set, name)),
+  );
+  const now = new Date(nowMs).toISOString();
+  const isUsed = usesIn(inUse)?.some(({ until }) => until > now) ?? true;
+  const there = [pinnedBy(pin) !== null, isUsed, proofs !== null];
+  return markNames.filter((_, index) => there[index]);
+}
+
+const markNames = [pinName, inUseName, proofsName];

@@ -4,10 +4,10 @@ import { atMost } from '../system/at-most.ts';
 import { listLine } from '../archive/file-list.ts';
 import { inUseName, usesIn } from './in-use.ts';
 import { pinnedBy, pinName } from './pins.ts';
-import { lastVerified } from './verified.ts';
+import { verifiedIn, verifiedName } from './verified.ts';
 import { parsedJson } from './json.ts';
-import { StoreError, filePath, manifestName, sumsName } from './names.ts';
-import { readProofs } from './proofs.ts';
+import { StoreError, filePath, isSetId, manifestName, sumsName } from './names.ts';
+import { proofsIn, proofsName } from './proofs.ts';
 import type { Store } from './store.ts';
 
 const knownFormat = 1;
@@ -81,43 +81,63 @@ export async function publishSet(store: Store, manifest: Manifest): Promise<SetS
 
 const listedAtOnce = 16;
 
-/** Published sets, oldest first. One that a later version wrote is listed with its format, and nothing else is known. */
+/** What lies in the folders of sets. */
+export interface Listing {
+  /** Published, oldest first. One that a later version wrote has its format, and nothing else is known. */
+  readonly sets: readonly SetSummary[];
+  /** With a manifest that cannot be read. */
+  readonly unreadable: readonly SetRef[];
+  /** Without a manifest. */
+  readonly remains: readonly SetRef[];
+}
+
 export async function listSets(
   store: Store,
   site: string,
   procedure?: string,
 ): Promise<readonly SetSummary[]> {
+  return (await listFolders(store, site, procedure)).sets;
+}
+
+export async function listFolders(store: Store, site: string, procedure?: string): Promise<Listing> {
   const folders = await store.folders(site, procedure);
   // A store may take long for each answer, and has no open files for hundreds of them.
   const atATime = atMost(listedAtOnce);
-  const summaries = await Promise.all(folders.map((set) => atATime(() => summariesIn(store, set))));
-  return summaries.flat().sort((one, other) => (one.set.id < other.set.id ? -1 : 1));
+  const found = await Promise.all(folders.map((set) => atATime(() => findSet(store, set))));
+  // Folders with other names are somebody else's.
+  const ours = folders.filter(({ id }) => isSetId(id));
+  const without = (kind: 'unreadable' | 'none') => ours.filter((set) => found[folders.indexOf(set)] === kind);
+  return {
+    sets: found
+      .filter((one) => typeof one !== 'string')
+      .sort((one, other) => (one.set.id < other.set.id ? -1 : 1)),
+    unreadable: without('unreadable'),
+    remains: without('none'),
+  };
 }
 
-/** As it is listed; none where no set was published. */
-export async function summariesIn(store: Store, set: SetRef): Promise<readonly SetSummary[]> {
+/** As it is listed. */
+export async function findSet(store: Store, set: SetRef): Promise<SetSummary | 'unreadable' | 'none'> {
   const read = await readManifest(store, set);
-  if (read.kind === 'other-format') return [unknownSummary(set, store, read.format)];
-  if (read.kind !== 'manifest') return [];
-  const [pin, inUse, proof, verified] = await Promise.all([
-    store.readText(set, pinName),
-    store.readText(set, inUseName),
-    newestProof(store, set),
-    lastVerified(store, set),
-  ]);
-  const pinned = pinnedBy(pin);
-  const uses = usesIn(inUse);
-  const doubts = [...(uses === null ? [inUseName] : [])];
-  return [
-    {
-      ...summaryOf(read.manifest, store),
-      ...(pinned !== null && { pinned }),
-      ...(uses !== null && uses.length > 0 && { uses }),
-      ...(doubts.length > 0 && { doubt: `${doubts.join(' and ')} cannot be read` }),
-      ...proof,
-      ...verified,
-    },
-  ];
+  if (read.kind === 'other-format') return unknownSummary(set, store, read.format);
+  if (read.kind !== 'manifest') return read.kind === 'none' ? 'none' : 'unreadable';
+  const text = (name: string) => store.readText(set, name);
+  const [pin, ...others] = await Promise.all([pinName, inUseName, proofsName, verifiedName].map(text));
+  const [inUse = null, proved = null, readAgain = null] = others;
+  const pinned = pinnedBy(pin ?? null);
+  const [uses, proofs, verified] = [usesIn(inUse), proofsIn(proved), verifiedIn(readAgain)];
+  const unclear = Object.entries({ [inUseName]: uses, [proofsName]: proofs, [verifiedName]: verified })
+    .filter(([, content]) => content === null)
+    .map(([name]) => name);
+  const newest = proofs?.[0];
+  return {
+    ...summaryOf(read.manifest, store),
+    ...(pinned !== null && { pinned }),
+    ...(uses !== null && uses.length > 0 && { uses }),
+    ...(unclear.length > 0 && { doubt: `${unclear.join(', ')} cannot be read` }),
+    ...(newest !== undefined && { proof: { at: newest.at, passed: newest.passed } }),
+    ...verified,
+  };
 }
 
 /** Throws StoreError when there is no such set, with the nearest that there is. */
@@ -198,11 +218,6 @@ function summaryOf(manifest: Manifest, store: Store): SetSummary {
     artifacts: here.length,
     complete: manifest.complete,
   };
-}
-
-async function newestProof(store: Store, set: SetRef): Promise<Pick<SetSummary, 'proof'>> {
-  const [newest] = await readProofs(store, set);
-  return newest === undefined ? {} : { proof: { at: newest.at, passed: newest.passed } };
 }
 
 function unknownSummary(set: SetRef, store: Store, format: number): SetSummary {

@@ -31,8 +31,8 @@ export interface Store {
 
   /** Every folder where a set may lie, published or not; in name order. */
   folders(site: string, procedure?: string): Promise<readonly SetRef[]>;
-  /** The last time that anything in the folder changed, in ms since 1970. */
-  lastChangeMs(set: SetRef): Promise<number>;
+  /** The last time that anything in the folder changed, in ms since 1970; null: nothing is there. */
+  lastChangeMs(set: SetRef): Promise<number | null>;
   /** What writers that are gone have left in it. Only when nobody writes there any more. */
   clearParts(set: SetRef): Promise<void>;
   /** Takes one file out of a set, for a better copy of it; none is there: nothing to do. */
@@ -57,4 +57,9 @@ export interface Part {
   seal(): Promise<void>;
   /** Nothing of it stays, not even when it was just sealed: an ended copy counts for nothing. */
   discard(): Promise<void>;
+}
+
+/** null: of nothing. */
+export function latest(instantsMs: readonly number[]): number | null {
+  return instantsMs.reduce<number | null>((last, ms) => Math.max(last ?? 0, ms), null);
 }

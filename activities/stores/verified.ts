@@ -4,7 +4,7 @@ import { parsedJson } from './json.ts';
 import { StoreError, manifestName } from './names.ts';
 import type { Store } from './store.ts';
 
-const verifiedName = 'verified.json';
+export const verifiedName = 'verified.json';
 
 const recordSchema = z.looseObject({
   format: z.literal(1),
@@ -13,11 +13,11 @@ const recordSchema = z.looseObject({
   mended: z.array(z.string()),
 });
 
-/** Nothing where it was never read again, or what was written then cannot be read. */
-export async function lastVerified(store: Store, set: SetRef): Promise<Pick<SetSummary, 'verified'>> {
-  const text = await store.readText(set, verifiedName);
-  const parsed = recordSchema.safeParse(text === null ? null : parsedJson(text));
-  if (!parsed.success) return {};
+/** Nothing where it was never read again; null: what was written then cannot be read. */
+export function verifiedIn(text: string | null): Pick<SetSummary, 'verified'> | null {
+  if (text === null) return {};
+  const parsed = recordSchema.safeParse(parsedJson(text));
+  if (!parsed.success) return null;
   const { at, problems, mended } = parsed.data;
   return { verified: { at, passed: problems.length === 0, mended: mended.length > 0 } };
 }

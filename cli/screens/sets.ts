@@ -1,5 +1,5 @@
 import type { PruneAnswer } from '../../workflows/inspect.ts';
-import type { Manifest, Proof, SetSummary, Verification } from '../../model/manifest.ts';
+import type { Manifest, Proof, SetRef, SetSummary, Verification } from '../../model/manifest.ts';
 import { proofWords, proofsTable } from './drill.ts';
 import { decisionsTable } from './report.ts';
 import { bytes, columns, count, exactly, plain, type Paint } from './text.ts';
@@ -33,28 +33,56 @@ export function setsScreen(sets: readonly SetSummary[], paint: Paint = plain): s
   ]);
 }
 
-/** Of each set why it stays or goes. */
+/** Of each set why it stays or goes, and what is cleared that never was one. */
 export function pruneScreen(
   answers: readonly PruneAnswer[],
   { dryRun }: { readonly dryRun: boolean },
   paint: Paint = plain,
 ): string {
-  const rows = answers.flatMap(({ explained }) => explained.flatMap(({ verdicts }) => verdicts));
-  if (rows.length === 0) return 'no sets';
-  const gone = rows.filter(({ stays }) => !stays);
+  const rows = answers.flatMap(({ explained, removed }) =>
+    explained.flatMap(({ verdicts }) =>
+      verdicts.map((verdict) => ({
+        ...verdict,
+        isGone: !verdict.stays && (dryRun || removed.some((set) => isSame(set, verdict.set.set))),
+      })),
+    ),
+  );
+  const remains = answers.flatMap(({ store, explained }) =>
+    explained.flatMap(({ remains = [] }) => remains.map((one) => ({ ...one, store }))),
+  );
+  const problems = answers.flatMap(({ store, explained, problems }) => [
+    ...explained.flatMap(({ procedure, doubt }) =>
+      doubt === undefined ? [] : [`nothing of ${procedure} in ${store}: ${doubt}`],
+    ),
+    ...problems,
+  ]);
+  const told = problems.map((problem) => paint.red(`not removed: ${problem}`));
+  if (rows.length === 0 && remains.length === 0) return ['no sets', ...told].join('\n\n');
+  const gone = rows.filter(({ isGone }) => isGone);
+  const cleared = remains.filter(({ stays }) => !stays).length;
   const size = bytes(gone.reduce((sum, { set }) => sum + set.sizeBytes, 0));
   const goes = dryRun ? 'would go' : 'gone';
+  const staying = rows.length - gone.length;
   return [
     columns([
       ['set', 'procedure', 'store', 'size', '', 'because'],
-      ...rows.map(({ set: { set, store, sizeBytes }, stays, because }) => [
+      ...rows.map(({ set: { set, store, sizeBytes }, isGone, because }) => [
         ...[set.id, set.procedure, store, bytes(sizeBytes)],
+        ...[isGone ? goes : 'stays', because.join(', ')],
+      ]),
+      ...remains.map(({ set, store, stays, because }) => [
+        ...[set.id, set.procedure, store, 'no set'],
         ...[stays ? 'stays' : goes, because.join(', ')],
       ]),
     ]),
-    `${count(rows.length - gone.length, 'set')} ${rows.length - gone.length === 1 ? 'stays' : 'stay'}, ${gone.length} ${goes} (${size})`,
-    ...answers.flatMap(({ problems }) => problems.map((problem) => paint.red(`not removed: ${problem}`))),
+    `${count(staying, 'set')} ${staying === 1 ? 'stays' : 'stay'}, ${gone.length} ${goes} (${size})` +
+      (cleared === 0 ? '' : `; of ${count(cleared, 'run')} that published nothing the remains ${goes}`),
+    ...told,
   ].join('\n\n');
+}
+
+function isSame(one: SetRef, other: SetRef): boolean {
+  return one.procedure === other.procedure && one.id === other.id;
 }
 
 export function setScreen(manifest: Manifest, proofs: readonly Proof[], paint: Paint = plain): string {

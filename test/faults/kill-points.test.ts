@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { readProofs, recordProof } from '../../activities/stores/proofs.ts';
-import { clearLeftovers } from '../../activities/stores/prune.ts';
+import { pruneSets } from '../../activities/stores/prune.ts';
 import { listSets, publishSet, showSet } from '../../activities/stores/sets.ts';
 import { openStore } from '../../activities/stores/activities.ts';
 import { verifySet } from '../../activities/stores/verify.ts';
@@ -66,7 +66,7 @@ if (strace === null) console.warn('kills at each change of a store are not teste
         await killedAtEach(call, { site, act: 'upload' }, next);
         expect((await wholeSets(site)).at(-1)).toBe(set.id);
       }
-      await clearLeftovers(store, { site: 'vitam', procedure: 'nightly' }, laterMs);
+      await pruneSets(store, { site: 'vitam', procedure: 'nightly', keep: null }, laterMs);
       expect(readdirSync(join(directory, 'vitam', 'nightly')).sort()).toEqual(await wholeSets(site));
     });
 

@@ -102,7 +102,7 @@ describe('publishing', () => {
     );
   });
 
-  test('a manifest of 1 GB is none, is not read, and stays where it is', async () => {
+  test('a manifest of 1 GB is none, is not read, and keeps all others from being removed', async () => {
     await publishOne();
     const huge = setOf('2026-11-01T190000Z-ffffffff');
     const file = join(folderOf(directory, huge), 'manifest.json');
@@ -112,7 +112,8 @@ describe('publishing', () => {
     expect((await stores().listSets(where)).map((one) => one.set.id)).toEqual([set.id]);
     await expect(stores().showSet({ ...where, set: huge })).rejects.toThrow('There is no set');
     const now = new Date(Date.now() + 30 * dayMs).toISOString();
-    expect(await stores().pruneSets({ plan: planWith({ last: 1 }), store: 'vault', now })).toEqual([]);
+    const prune = { plan: planWith({ last: 1 }), store: 'vault', now };
+    await expect(stores().pruneSets(prune)).rejects.toThrow('cannot be read');
     expect((await stat(file)).size).toBe(2 ** 30);
   });
 
@@ -322,6 +323,108 @@ describe('retention', () => {
     };
     expect(await pruneSets(removing, planWith({ last: 1 }), Date.now())).toEqual([setOf(ids[2] ?? '')]);
     expect((await stores().listSets(where)).map((one) => one.set.id)).toEqual([ids[0], ids[1], ids[3]]);
+  });
+
+  test('what cannot be read beside its manifest keeps a set, and lets it count for nothing', async () => {
+    const ids = [17, 18, 19].map((day) => `2026-11-${day}T190000Z-0a1b2c3d`);
+    for (const id of ids) await publishOne(id);
+    const [oldest = '', , newest = ''] = ids;
+    const damage = (id: string, name: string) =>
+      writeFile(join(folderOf(directory, setOf(id)), name), '{ torn');
+    await damage(oldest, 'proofs.json');
+    await damage(newest, 'verified.json');
+    const prune = { plan: planWith({ last: 1 }), store: 'vault', now: new Date().toISOString() };
+    expect(await stores().pruneSets(prune)).toEqual([]);
+    expect((await stores().listSets(where)).map(({ doubt }) => doubt)).toEqual([
+      'proofs.json cannot be read',
+      undefined,
+      'verified.json cannot be read',
+    ]);
+    await rm(join(folderOf(directory, setOf(newest)), 'verified.json'));
+    expect(await stores().pruneSets(prune)).toEqual([setOf(ids[1] ?? '')]);
+  });
+
+  test('nothing of a procedure goes while its listing is in doubt, and it is said why', async () => {
+    const ids = [17, 18, 19].map((day) => `2026-11-${day}T190000Z-0a1b2c3d`);
+    for (const id of ids) await publishOne(id);
+    const left = setOf('2026-11-01T190000Z-0a1b2c3d');
+    await copyTo(siteWith(directory), 'mongo-1', left, 'offer/tree.tar.zst', tree);
+    await makeOld(folderOf(directory, left));
+    const now = new Date().toISOString();
+    const prune = { plan: planWith({ last: 1 }), store: 'vault', now };
+    const all = () => readdir(join(directory, 'vitam', 'nightly'));
+    const before = await all();
+    const manifest = join(folderOf(directory, setOf(ids[2] ?? '')), 'manifest.json');
+    const text = await readFile(manifest, 'utf8');
+
+    await writeFile(manifest, text.slice(0, 100));
+    await expect(stores().pruneSets(prune)).rejects.toThrow(
+      `Nothing of vitam/nightly is removed in store vault (${directory}) on host mongo-1: manifest.json of ${ids[2]} cannot be read`,
+    );
+    const [explained] = await stores().explainSets({ ...where, now });
+    expect(explained?.doubt).toContain(`manifest.json of ${ids[2]} cannot be read`);
+    expect([...(explained?.verdicts ?? []), ...(explained?.remains ?? [])].map(({ stays }) => stays)).toEqual(
+      [true, true, true],
+    );
+    const plan = { site: 'vitam', procedure: 'nightly', keep: null };
+    const keeper = { ...plan, stores: { vault: { keeper: 'mongo-1', shared: true } } };
+    expect(await checkStore(siteWith(directory), 'vault', 'mongo-1', keeper)).toContainEqual(
+      expect.objectContaining({ verdict: 'warning', detail: expect.stringContaining(ids[2] ?? '') }),
+    );
+
+    // It cannot even be looked at.
+    await rm(manifest);
+    await mkdir(manifest);
+    await expect(stores().pruneSets(prune)).rejects.toThrow(/could not read manifest.json/);
+    await rm(manifest, { recursive: true });
+
+    // The server does not show what this run has just published.
+    await expect(stores().pruneSets({ ...prune, published: setOf(ids[2] ?? '') })).rejects.toThrow(
+      `it does not list ${ids[2]}, which was just published`,
+    );
+    expect((await all()).sort()).toEqual(before.sort());
+    await writeFile(manifest, text);
+    expect(await stores().pruneSets({ ...prune, published: setOf(ids[2] ?? '') })).toHaveLength(2);
+    expect(await all()).toEqual([ids[2]]);
+  });
+
+  test.each([
+    ['pin.json', '{"by":"ana","why":"kept","at":"2026-11-01"}'],
+    ['pin.json', '{ torn'],
+    ['proofs.json', '{"format":1,"proofs":[]}'],
+    ['in-use.json', '{ torn'],
+  ])('a folder that has lost its manifest, and has a %s of %s, is not cleared', async (name, content) => {
+    await publishOne();
+    const lost = join(folderOf(directory, set));
+    await rm(join(lost, 'manifest.json'));
+    await writeFile(join(lost, name), content);
+    await makeOld(lost);
+    const now = new Date().toISOString();
+    const prune = () => stores().pruneSets({ plan: planWith({ last: 1 }), store: 'vault', now });
+    await prune();
+    expect(await readdir(lost)).toContain('offer');
+    const [explained] = await stores().explainSets({ ...where, now });
+    const because = [`manifest.json is missing, and ${name} is there`];
+    expect(explained?.remains).toEqual([{ set, stays: true, because }]);
+    // What a set was unpinned with, or whose end was killed, keeps nothing.
+    await rm(join(lost, name));
+    await writeFile(join(lost, 'pin.json'), '');
+    await makeOld(lost);
+    await prune();
+    expect(await readdir(join(directory, 'vitam', 'nightly'))).toEqual([]);
+  });
+
+  test('what is not there any more when it is looked at is not old', async () => {
+    const store = openStore(siteWith(directory), 'mongo-1', 'vault');
+    const gone = setOf('2026-11-01T190000Z-0a1b2c3d');
+    const removed: string[] = [];
+    const hasLost: Store = {
+      ...store,
+      folders: async () => [gone],
+      remove: async ({ id }) => void removed.push(id),
+    };
+    await pruneSets(hasLost, planWith({ last: 1 }), Date.now());
+    expect(removed).toEqual([]);
   });
 
   test('removes nothing without a rule', async () => {

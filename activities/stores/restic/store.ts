@@ -2,7 +2,7 @@ import type { SetRef } from '../../../model/manifest.ts';
 import type { HostName, ResticStore } from '../../../model/site.ts';
 import { asking } from '../asking.ts';
 import { StoreError, filePath, isPartOf, manifestName, ownPartPath, segment, setPath } from '../names.ts';
-import type { Part, Store } from '../store.ts';
+import { latest, type Part, type Store } from '../store.ts';
 import { inTurn } from '../turns.ts';
 import { causeOf } from './errors.ts';
 import {
@@ -122,9 +122,7 @@ export function createResticStore(
       }),
 
     lastChangeMs: (set) =>
-      asked(`look at ${set.id}`, async () =>
-        below(await look(), set).reduce((last, { atMs }) => Math.max(last, atMs), 0),
-      ),
+      asked(`look at ${set.id}`, async () => latest(below(await look(), set).map(({ atMs }) => atMs))),
 
     clearParts: (set) =>
       asked(`clear ${set.id}`, async () => {

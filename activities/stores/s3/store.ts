@@ -3,7 +3,7 @@ import type { HostName, S3Store } from '../../../model/site.ts';
 import { asking, type Cause } from '../asking.ts';
 import { comesBackWithinMs, persist } from '../patience.ts';
 import { StoreError, filePath, isPart, manifestName, partPath, segment, setPath } from '../names.ts';
-import type { Part, Store } from '../store.ts';
+import { latest, type Part, type Store } from '../store.ts';
 import { createBucket, lockOf } from './bucket.ts';
 import { failureOf, isMissing, isNotImplemented, isOutage, isTaken, isUploadGone } from './errors.ts';
 import { createUploader } from './upload.ts';
@@ -80,7 +80,7 @@ export function createS3Store(
 
     lastChangeMs: (set) =>
       asked(`look at ${set.id}`, async () =>
-        (await bucket.list(keyOf(set, ''))).reduce((last, { changedMs }) => Math.max(last, changedMs), 0),
+        latest((await bucket.list(keyOf(set, ''))).map(({ changedMs }) => changedMs)),
       ),
 
     clearParts: (set) =>

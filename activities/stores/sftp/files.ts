@@ -49,14 +49,14 @@ export function filesOf(link: Link) {
       }
     },
 
-    lastChangeMs: async (path: string): Promise<number> => {
+    lastChangeMs: async (path: string): Promise<number | null> => {
       const status = await files.stat(path);
-      if (status === null) return 0;
+      if (status === null) return null;
       const below = status.isDirectory() ? await files.list(path) : [];
       const changes = await Promise.all(
         below.map(({ filename }) => files.lastChangeMs(posix.join(path, filename))),
       );
-      return Math.max(status.mtime * 1_000, ...changes);
+      return Math.max(status.mtime * 1_000, ...changes.map((changedMs) => changedMs ?? 0));
     },
 
     /** To the disk, where the server offers it (fsync@openssh.com). */
