@@ -321,7 +321,7 @@ export interface StoreActivities {
   /**
    * Applies the retention of the plan; returns what was removed. Partial sets of ended runs are cleared after a day.
    * With `removed` it removes just these: on the other hosts of a store that is not shared, what its keeper removed. `has`:
-   * what the keeper has then; what retention lets go and is not among them went there before.
+   * what the keeper has then; what retention lets go, or was never published, and is not among them is nothing there.
    */
   pruneSets(input: {
     readonly plan: Pick<Plan, 'site' | 'procedure' | 'keep'>;

@@ -22,7 +22,7 @@ import { planQuery, progressQuery, type ProcedureInput } from './messages.ts';
 import { untilFree } from './held.ts';
 import { bringBack, closeScopes, messageOf } from './ledger.ts';
 import { preflight } from './preflight.ts';
-import { publish } from './publish.ts';
+import { clearRemains, publish } from './publish.ts';
 import {
   enter,
   latestOf,
@@ -71,7 +71,9 @@ export async function carryOut(run: Run, resolvePlan: (run: Run) => Promise<void
   }
   await inPhase(run, 'bring-back', () => bringBack(run, failure?.reason ?? 'the night is over'));
   enter(run, 'finish');
-  return close(run, failure ?? (await published) ?? waited ?? skippedOf(run));
+  const outcome = failure ?? (await published) ?? waited ?? skippedOf(run);
+  await clearRemains(run);
+  return close(run, outcome);
 }
 
 interface Failure {

@@ -56,21 +56,41 @@ async function publishTo(run: Run, store: string): Promise<void> {
     if (others.length > 0) await Promise.all(others.map(publishOn));
     const { sizeBytes } = await publishOn(keeper);
     run.sets.push({ set, store, sizeBytes });
-    await prune(run, store, keeper);
+    await prune(run, store, { plan, published: set });
   } finally {
     done();
   }
 }
 
+/**
+ * Where a run that might have copied has published nothing, what earlier ones left is cleared all the same: nights that
+ * fail one after the other would fill the store. Retention as such waits for a set.
+ */
+export async function clearRemains(run: Run): Promise<void> {
+  if (run.plan === null || run.restore !== null || run.asked.size === 0) return;
+  const plan = { ...run.plan, keep: null };
+  const without = Object.keys(plan.stores).filter(
+    (store) => copyingHosts(plan.steps, store).length > 0 && !run.sets.some((set) => set.store === store),
+  );
+  if (without.length === 0 || !patched('clear-remains')) return;
+  await CancellationScope.nonCancellable(() =>
+    Promise.all(without.map((store) => prune(run, store, { plan }))),
+  );
+}
+
 /** A set that could not be removed is no reason to call the night failed. */
-async function prune(run: Run, store: string, keeper: HostName): Promise<void> {
-  const plan = planOf(run);
-  const pruneOn = (host: HostName, told?: { removed: readonly SetRef[]; has: readonly SetRef[] }) =>
+async function prune(
+  run: Run,
+  store: string,
+  { plan, published }: { readonly plan: Plan; readonly published?: SetRef },
+): Promise<void> {
+  const { keeper = '' } = plan.stores[store] ?? {};
+  const pruneOn = (host: HostName, told?: { removed: readonly SetRef[]; has?: readonly SetRef[] }) =>
     agent(plan.site, host, { summary: `retention in ${store}`, withinMs: shortMs }).pruneSets({
       plan,
       store,
       now: nowInstant(),
-      ...(told ?? { published: setRefOf(run) }),
+      ...(told ?? (published !== undefined && { published })),
     });
   const failed = (where: string) => (error: unknown) => {
     run.warnings.push(`retention in ${where} failed: ${error instanceof Error ? error.message : 'unknown'}`);
@@ -85,7 +105,7 @@ async function prune(run: Run, store: string, keeper: HostName): Promise<void> {
         .listSets({ site: plan.site, store, procedure: plan.procedure })
         .catch(failed(store))
     : null;
-  const told = { removed, has: (listed ?? []).map(({ set }) => set) };
+  const told = { removed, ...(listed !== null && { has: listed.map(({ set }) => set) }) };
   await Promise.all(others.map((host) => pruneOn(host, told).catch(failed(`${store} on ${host}`))));
 }
 

@@ -41,10 +41,10 @@ export function createStoreActivities(context: StoreContext): StoreActivities & 
     showSet: async (input) => showSet(storeOf(input), input.set),
     verifySet: async (input) =>
       verifySet(storeOf(input), { ...input.manifest, set: input.set }, context.during?.() ?? alone()),
-    pruneSets: async ({ plan, store: name, now, removed, has = [], published }) => {
+    pruneSets: async ({ plan, store: name, now, removed, has, published }) => {
       const store = storeOf({ site: plan.site, store: name });
       if (removed === undefined) return pruneSets(store, plan, Date.parse(now), published);
-      await removeSets(store, plan, { sets: removed, has }, Date.parse(now));
+      await removeSets(store, plan, { sets: removed, ...(has && { has }) }, Date.parse(now));
       return removed;
     },
     explainSets: async ({ store, procedure, now, ...input }) =>

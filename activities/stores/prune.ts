@@ -69,19 +69,19 @@ export async function pruneSets(
 /**
  * On the other hosts of a store that is not shared: what its keeper removed goes there too, also what it removed when they
  * could not be told (it was killed, or they were down): that is, what is older than its newest set, is not among those that
- * it has, and by retention goes here as well. Were its disk lost, what retention keeps would stay. Remains are cleared only
- * where a later set has its manifest: it shows that sets are published on this host, and that this one was not.
+ * it has, and by retention goes here as well. Were its disk lost, what retention keeps would stay. Remains are cleared where
+ * a later set has its manifest here, or its keeper does not have it: a host publishes its part before its keeper does.
  */
 export async function removeSets(
   store: Store,
   { site, procedure, keep }: Pick<Plan, 'site' | 'procedure' | 'keep'>,
-  { sets, has }: { readonly sets: readonly SetRef[]; readonly has: readonly SetRef[] },
+  { sets, has }: { readonly sets: readonly SetRef[]; readonly has?: readonly SetRef[] },
   nowMs: number,
 ): Promise<void> {
   const now = new Date(nowMs).toISOString();
   const listing = await listSurely(store, { site, procedure });
   for (const set of sets) await removeSet(store, set, (fresh) => fresh === null || !isHeld(fresh, now));
-  const there = has.map(({ id }) => id).sort();
+  const there = has?.map(({ id }) => id).sort() ?? [];
   const known = listing.sets.filter((one) => isKnown(one) && !sets.some(({ id }) => id === one.set.id));
   for (const { set } of selectForRemoval(known, keep, now))
     if (set.id < (there.at(-1) ?? '') && !there.includes(set.id))
@@ -89,7 +89,7 @@ export async function removeSets(
   const newest = listing.sets.at(-1)?.set.id ?? '';
   await clearRemains(
     store,
-    listing.remains.filter(({ id }) => id < newest),
+    listing.remains.filter(({ id }) => id < newest || (has !== undefined && !there.includes(id))),
     nowMs,
   );
 }

@@ -41,6 +41,9 @@ test('a host that cannot publish its part leaves no set: the keeper is not asked
   });
   expect(without.report).toMatchObject({ outcome: 'failed', sets: [] });
   expect(hostsThat('publishSet', without)).not.toContain('mongo-1');
+  // What nights that failed have left is cleared at the end of this one too.
+  expect(hostsThat('pruneSets', without)[0]).toBe('mongo-1');
+  expect(hostsThat('pruneSets', without)).toContain('mongo-2');
   expect(without.differences).toEqual([]);
 });
 

@@ -144,6 +144,20 @@ describe('coldbackup restore of a tree of files', () => {
     for (const id of newer) rmSync(join(folder(), '..', id), { recursive: true });
   });
 
+  test('prune also clears what a procedure has left that never published a set, and says so before', async () => {
+    const left = join(site.store, 'mini', 'left', '2026-01-01T190000Z-0a1b2c3d');
+    mkdirSync(left, { recursive: true });
+    await runCommand(['touch', '-d', '2 days ago', left]);
+    const dry = await all.coldbackup('prune', 'mini', '--dry-run');
+    expect(dry.stdout).toMatch(
+      /^2026-01-01T190000Z-0a1b2c3d +left +vault +no set +would go +never published$/m,
+    );
+    expect(dry.stdout).toMatch(/0 would go \(0 B\); of 1 run that published nothing the remains would go\n$/);
+    expect(existsSync(left)).toBe(true);
+    expect(await all.coldbackup('prune', 'mini')).toMatchObject({ code: 0 });
+    expect(existsSync(left)).toBe(false);
+  });
+
   test('with --to is refused where the site file does not allow it, also behind a link', async () => {
     const away = await cleanup.folder();
     symlinkSync(away, join(look(), 'link'));

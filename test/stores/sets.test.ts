@@ -414,6 +414,23 @@ describe('retention', () => {
     expect(await readdir(join(directory, 'vitam', 'nightly'))).toEqual([]);
   });
 
+  test('of a procedure that has never published a set the remains are shown, and cleared', async () => {
+    const left = [1, 2].map((day) => setOf(`2026-11-0${day}T190000Z-0a1b2c3d`));
+    for (const one of left) await copyTo(siteWith(directory), 'mongo-1', one, 'offer/tree.tar.zst', tree);
+    await makeOld(folderOf(directory, left[0] ?? set));
+    const now = new Date().toISOString();
+    const explain = async () => (await stores().explainSets({ ...where, now }))[0];
+    expect(await explain()).toEqual({
+      ...{ procedure: 'nightly', keep: null, verdicts: [] },
+      remains: [
+        { set: left[0], stays: false, because: ['never published'] },
+        { set: left[1], stays: true, because: ['no manifest yet, and changed within a day'] },
+      ],
+    });
+    expect(await stores().pruneSets({ plan: planWith(null), store: 'vault', now })).toEqual([]);
+    expect((await explain())?.remains?.map(({ set: { id } }) => id)).toEqual([left[1]?.id]);
+  });
+
   test('what is not there any more when it is looked at is not old', async () => {
     const store = openStore(siteWith(directory), 'mongo-1', 'vault');
     const gone = setOf('2026-11-01T190000Z-0a1b2c3d');
@@ -483,6 +500,17 @@ describe('a store that is not shared', () => {
 
     await publishBoth('2026-11-19T190000Z-0a1b2c3d');
     await publishBoth('2026-11-20T190000Z-0a1b2c3d');
+    const later = setOf('2026-11-30T190000Z-0a1b2c3d');
+    await copyTo(site(), 'mongo-2', later, 'offer/two.tar.zst', tree);
+    const others = () => readdir(join(disks()['mongo-2'] ?? '', 'vitam', 'nightly'));
+    await makeOld(folderOf(disks()['mongo-2'] ?? '', later));
+    await on('mongo-2').pruneSets({ ...prune, removed: [] });
+    expect(await others()).toContain(later.id);
+    await on('mongo-2').pruneSets({ ...prune, removed: [], has: [later] });
+    expect(await others()).toContain(later.id);
+    await on('mongo-2').pruneSets({ ...prune, removed: [], has: [] });
+    expect(await others()).not.toContain(later.id);
+
     const removed = await on('mongo-1').pruneSets(prune);
     expect(removed).toEqual([setOf('2026-11-19T190000Z-0a1b2c3d')]);
     await on('mongo-2').pruneSets({ ...prune, removed });
