@@ -34,7 +34,8 @@ export interface Verdict<S extends RetainedSet> {
  * years that have one, so that nights without a backup make nothing expire; `within` keeps all that is younger than so
  * many days. A set that one rule keeps is kept. The newest complete set, the newest proven one, pinned ones and those in
  * use always stay. One that was read again and is damaged counts for no rule, and stays until it is read well again: what can be
- * saved of it is for somebody to decide. So does one of which something cannot be read. An incomplete one goes once a newer complete set is there. Without a rule nothing goes.
+ * saved of it is for somebody to decide. So does one of which something cannot be read. One whose newest
+ * drill failed counts for no rule either: no other goes for it, and it stays as long as it would if it counted. An incomplete one goes once a newer complete set is there. Without a rule nothing goes.
  */
 export function explainRetention<S extends RetainedSet>(
   sets: readonly S[],
@@ -43,30 +44,26 @@ export function explainRetention<S extends RetainedSet>(
 ): readonly Verdict<S>[] {
   const newestFirst = [...sets].sort(byAge);
   const isDamaged = ({ verified }: S): boolean => verified?.passed === false;
+  const hasFailed = ({ proof }: S): boolean => proof?.passed === false;
   const complete = newestFirst.filter((set) => set.complete && !isDamaged(set) && set.doubt === undefined);
+  const sound = complete.filter((set) => !hasFailed(set));
   const kept = new Map<S, string[]>();
   const stay = (some: readonly S[], why: (set: S) => string): void => {
     for (const set of some) kept.set(set, [...(kept.get(set) ?? []), why(set)]);
   };
-  const { last = 0, withinDays = 0 } = keep ?? {};
-  const [newest] = complete;
-  const since = new Date(Date.parse(now) - withinDays * dayMs).toISOString();
+  const [newest] = sound;
 
   if (!hasRule(keep)) stay(newestFirst, () => 'no rule of retention');
-  stay(complete.slice(0, 1), () => 'the newest complete set');
-  stay(complete.filter(({ proof }) => proof?.passed === true).slice(0, 1), () => 'the newest proven set');
+  stay(sound.slice(0, 1), () => 'the newest complete set');
+  stay(sound.filter(({ proof }) => proof?.passed === true).slice(0, 1), () => 'the newest proven set');
   stay(
     newestFirst.filter((set) => isHeld(set, now)),
     (set) => holdsOn(set, now).join(', '),
   );
   stay(newestFirst.filter(isDamaged), () => 'damaged');
-  stay(complete.slice(0, last), () => `last ${last}`);
-  for (const [rule, periodOf] of Object.entries(periods) as [keyof typeof periods, (set: S) => string][])
-    stay(newestOfEach(complete, periodOf, keep?.[rule] ?? 0), (set) => `${rule} ${periodOf(set)}`);
-  stay(
-    complete.filter(({ publishedAt }) => withinDays > 0 && publishedAt >= since),
-    () => `within ${withinDays}d`,
-  );
+  for (const [set, why] of keptByRules(sound, keep, now)) stay([set], () => why);
+  const ifItCounted = [...complete.slice(0, 1), ...keptByRules(complete, keep, now).map(([set]) => set)];
+  stay([...new Set(ifItCounted)].filter(hasFailed), () => 'its drill failed: no other goes for it');
   stay(
     newestFirst.filter((set) => !set.complete && (newest === undefined || byAge(set, newest) < 0)),
     () => 'incomplete, and no complete set is newer',
@@ -104,6 +101,28 @@ function holdsOn(
       .filter(({ until }) => until > now)
       .map(({ what, until }) => `in use: ${what}, at most until ${until}`),
     ...(doubt === undefined ? [] : [`in doubt: ${doubt}`]),
+  ];
+}
+
+/** Of complete sets, the newest first: each that a rule keeps, with the rule. */
+function keptByRules<S extends RetainedSet>(
+  complete: readonly S[],
+  keep: Retention | null,
+  now: Instant,
+): readonly (readonly [S, string])[] {
+  const { last = 0, withinDays = 0 } = keep ?? {};
+  const since = new Date(Date.parse(now) - withinDays * dayMs).toISOString();
+  const withWhy = (some: readonly S[], why: (set: S) => string) =>
+    some.map((set) => [set, why(set)] as const);
+  return [
+    ...withWhy(complete.slice(0, last), () => `last ${last}`),
+    ...(Object.entries(periods) as [keyof typeof periods, (set: S) => string][]).flatMap(([rule, periodOf]) =>
+      withWhy(newestOfEach(complete, periodOf, keep?.[rule] ?? 0), (set) => `${rule} ${periodOf(set)}`),
+    ),
+    ...withWhy(
+      complete.filter(({ publishedAt }) => withinDays > 0 && publishedAt >= since),
+      () => `within ${withinDays}d`,
+    ),
   ];
 }
 

@@ -8,6 +8,10 @@ const dayMs = 86_400_000;
 /** The day after the last set of any history. */
 const now = new Date(Date.UTC(2026, 0, 1 + 402)).toISOString();
 
+const proved = (passed: boolean): Partial<RetainedSet> => ({ proof: { passed } });
+const damaged = { verified: { passed: false } };
+const doubtful = { doubt: 'proofs.json cannot be read' };
+
 const anySets = fc
   .uniqueArray(fc.record({ day: fc.integer({ min: 0, max: 400 }), hour: fc.integer({ min: 0, max: 23 }) }), {
     selector: ({ day, hour }) => `${day} ${hour}`,
@@ -18,6 +22,15 @@ const anySets = fc
       .array(fc.boolean(), { minLength: times.length, maxLength: times.length })
       .map((complete) => times.map((time, i) => setAt(time.day, time.hour, complete[i] ?? true))),
   );
+/** Some damaged, some in doubt, some proven, some with a drill that failed. */
+const anyMarked = anySets.chain((sets) =>
+  fc
+    .array(fc.constantFrom<Partial<RetainedSet>>({}, {}, proved(true), proved(false), damaged, doubtful), {
+      minLength: sets.length,
+      maxLength: sets.length,
+    })
+    .map((marks) => sets.map((set, i): RetainedSet => ({ ...set, ...marks[i] }))),
+);
 const count = fc.integer({ min: 0, max: 20 });
 const anyKeep: fc.Arbitrary<Retention> = fc.record(
   {
@@ -52,6 +65,48 @@ describe('retention', () => {
     const sets = [old, newer, { ...newest, verified: { passed: false } }] as RetainedSet[];
     const removed = selectForRemoval(sets, { last: 1 }, now);
     expect(removed).toEqual([old]);
+  });
+
+  test('lets no good set go in favour of one that is damaged, in doubt, or whose drill failed', () => {
+    const isLost = (set: RetainedSet) => set.verified !== undefined || set.doubt !== undefined;
+    const isBad = (set: RetainedSet) => isLost(set) || set.proof?.passed === false;
+    fc.assert(
+      fc.property(anyMarked, anyKeep, (sets, keep) => {
+        const removed = selectForRemoval(sets, keep, now);
+        const good = sets.filter((set) => !isBad(set));
+        expect(removed.filter((set) => !isBad(set))).toEqual(selectForRemoval(good, keep, now));
+        expect(removed.filter(isLost)).toEqual([]);
+        const newest = sorted(good.filter((set) => set.complete)).at(-1);
+        expect(removed).not.toContain(newest);
+        expect(
+          selectForRemoval(
+            sets.filter((set) => !removed.includes(set)),
+            keep,
+            now,
+          ),
+        ).toEqual([]);
+      }),
+    );
+  });
+
+  test('one whose drill failed stays as long as it would if it counted, and no longer', () => {
+    fc.assert(
+      fc.property(anyMarked, anyKeep, (marked, keep) => {
+        const sets = marked.filter((set) => set.verified === undefined && set.doubt === undefined);
+        const ids = (some: readonly RetainedSet[]) => some.map(keyOf);
+        const failed = ids(sets.filter((set) => set.complete && set.proof?.passed === false));
+        const counted = sets.map((set) => (failed.includes(keyOf(set)) ? { ...set, proof: null } : set));
+        const gone = ids(selectForRemoval(counted as RetainedSet[], keep, now));
+        expect(ids(selectForRemoval(sets, keep, now)).filter((id) => failed.includes(id))).toEqual(
+          gone.filter((id) => failed.includes(id)),
+        );
+      }),
+    );
+    const [older, newer] = [setAt(1, 20, true), { ...setAt(2, 20, true), ...proved(false) }] as const;
+    expect(explainRetention([older, newer], { last: 1 }, now)).toEqual([
+      { set: newer, stays: true, because: ['its drill failed: no other goes for it'] },
+      { set: older, stays: true, because: ['the newest complete set', 'last 1'] },
+    ]);
   });
 
   test('keeps the newest sets of `last`, and the newest of each of the last days, weeks and months', () => {
