@@ -3,6 +3,7 @@ import type { Plan } from '../model/plan.ts';
 import type { Progress, Report } from '../model/progress.ts';
 import type { Scheduled } from '../model/schedule.ts';
 import type { Site } from '../model/site.ts';
+import type { Listing } from '../workflows/chosen-set.ts';
 import type { HostAnswer, LedgerAnswer, PlanAnswer, PruneAnswer } from '../workflows/inspect.ts';
 import type { Drill, DrillInput } from '../workflows/drill.ts';
 import type { Decision, ProcedureInput } from '../workflows/messages.ts';
@@ -175,8 +176,17 @@ export class ColdbackupClient {
     return ask(this.#link, 'ledger', { site });
   }
 
-  sets(site: string, procedure?: string): Promise<readonly SetSummary[]> {
-    return ask(this.#link, 'sets', { site, ...(procedure !== undefined && { procedure }) });
+  /** The newest first, of the stores that answer; `listing` also says which do not. @throws QuestionError when none does. */
+  async sets(site: string, procedure?: string): Promise<readonly SetSummary[]> {
+    return (await this.listing(site, { ...(procedure !== undefined && { procedure }) })).sets;
+  }
+
+  /** What the stores hold, and which could not be asked. @throws QuestionError when none answers. */
+  listing(
+    site: string,
+    options: { readonly procedure?: string; readonly store?: string } = {},
+  ): Promise<Listing> {
+    return ask(this.#link, 'sets', { ...options, site });
   }
 
   /** `id`: of a set, or the beginning of one. @throws QuestionError when it is not there. */
@@ -252,7 +262,7 @@ export class ColdbackupClient {
   }
 
   async #setNamed(site: string, id: string, store?: string): Promise<SetSummary> {
-    const sets = await this.sets(site);
+    const { sets, failed } = await this.listing(site, { ...(store !== undefined && { store }) });
     const matching = sets.filter(
       (summary) => summary.set.id.startsWith(id) && (store === undefined || summary.store === store),
     );
@@ -264,7 +274,10 @@ export class ColdbackupClient {
     throw new QuestionError(
       ids.size > 1
         ? `"${id}" begins ${ids.size} sets: ${known.join(', ')}`
-        : `no set "${id}"${store === undefined ? '' : ` in ${store}`}; ${site} has: ${known.join(', ') || 'none'}`,
+        : [
+            `no set "${id}"${store === undefined ? '' : ` in ${store}`}; ${site} has: ${known.join(', ') || 'none'}`,
+            ...failed.map((one) => `store ${one.store} could not be asked: ${one.why}`),
+          ].join('; '),
       { badInput: true },
     );
   }

@@ -30,6 +30,8 @@ export interface Drill {
   readonly set: SetRef;
   readonly store: string;
   readonly proof: Proof;
+  /** Stores that could not be asked for sets; absent: none. */
+  readonly warnings?: readonly string[];
 }
 
 const shortMs = 60_000;
@@ -41,13 +43,13 @@ export async function drill(input: DrillInput): Promise<Drill> {
   const { site } = input;
   const at = nowInstant();
   const info = await siteInfo(site);
-  const { set, store } = await chosenSet(input);
+  const { set, store, warnings } = await chosenSet(input);
   const manifest = await setShow({ site, store, set });
   const hosts = hostsOf(info, store, manifest);
   const { keeper = '', shared = true } = info.stores[store] ?? {};
   const readers = shared ? [keeper] : [keeper, ...hosts];
   const use = { site, store, set, hosts: readers, what: 'drill', atMostMs: 2 * drillMs } as const;
-  return whileInUse(use, () => prove({ site, store, set, manifest, keeper, hosts, at }));
+  return whileInUse(use, () => prove({ site, store, set, manifest, keeper, hosts, at, warnings }));
 }
 
 interface Proving {
@@ -58,9 +60,10 @@ interface Proving {
   readonly keeper: HostName;
   readonly hosts: readonly HostName[];
   readonly at: Instant;
+  readonly warnings: readonly string[];
 }
 
-async function prove({ site, store, set, manifest, keeper, hosts, at }: Proving): Promise<Drill> {
+async function prove({ site, store, set, manifest, keeper, hosts, at, warnings }: Proving): Promise<Drill> {
   setCurrentDetails(`drill of ${set.id} from ${store} on ${hosts.join(', ')}`);
   const parts = await Promise.all(
     hosts.map((host) =>
@@ -87,7 +90,7 @@ async function prove({ site, store, set, manifest, keeper, hosts, at }: Proving)
   await agent(site, keeper, { summary: `proof of ${set.id}`, withinMs: shortMs }).recordProof({
     ...{ site, store, set, proof },
   });
-  const result = { set, store, proof };
+  const result: Drill = { set, store, proof, ...(warnings.length > 0 && { warnings }) };
   setCurrentDetails(`drill of ${set.id} from ${store}: ${proof.passed ? 'passed' : 'failed'}`);
   if (proof.passed) return result;
   throw ApplicationFailure.create({

@@ -1,17 +1,17 @@
-import { ApplicationFailure } from '@temporalio/common';
+import { isCancellation } from '@temporalio/workflow';
 import type { ExplainedSets, LedgerView, StoreInfo } from '../model/activities.ts';
-import type { Manifest, Proof, SetRef, SetSummary, Verification } from '../model/manifest.ts';
+import type { Manifest, Proof, SetRef, Verification } from '../model/manifest.ts';
 import type { Plan } from '../model/plan.ts';
 import type { Check } from '../model/progress.ts';
 import { agent, control } from './agents.ts';
-import { listAll } from './chosen-set.ts';
+import { listAll, type Listing } from './chosen-set.ts';
 import { whileInUse } from './in-use.ts';
 import { messageOf } from './ledger.ts';
 import type { ProcedureInput } from './messages.ts';
 import { askHost, checkAll } from './preflight.ts';
 import { planRestore, type RestoreInput } from './restore-plan.ts';
 import { nowInstant } from './run.ts';
-import { siteInfo } from './site-info.ts';
+import { siteInfo, storeNamed } from './site-info.ts';
 
 /**
  * What needs control or agents, as small workflows. All but `prune` and `setPin` are questions: they change nothing (but
@@ -98,15 +98,16 @@ export async function ledger({ site }: { site: string }): Promise<readonly Ledge
   );
 }
 
-/** `coldbackup sets`: what the stores hold, newest first. */
+/** `coldbackup sets`: what the stores hold that answer. */
 export async function sets({
   site,
-  procedure,
+  ...which
 }: {
   site: string;
   procedure?: string;
-}): Promise<readonly SetSummary[]> {
-  return listAll(await siteInfo(site), procedure);
+  store?: string;
+}): Promise<Listing> {
+  return listAll(await siteInfo(site), which);
 }
 
 /** `coldbackup sets show`. */
@@ -121,7 +122,7 @@ export async function setProofs(input: {
   store: string;
   set: SetRef;
 }): Promise<readonly Proof[]> {
-  const { keeper } = await storeNamed(input.site, input.store);
+  const keeper = await keeperOf(input.site, input.store);
   return agent(input.site, keeper, { summary: `proofs of ${input.set.id}`, withinMs: shortMs }).readProofs(
     input,
   );
@@ -138,7 +139,7 @@ export async function setVerify(input: {
   mend?: boolean;
 }): Promise<readonly Verification[]> {
   const { site, store, set } = input;
-  const { keeper, shared } = await storeNamed(site, store);
+  const { keeper, shared } = storeNamed(await siteInfo(site), store);
   const manifest = await setShow({ site, store, set });
   const readers = shared ? [keeper] : [...new Set(manifest.artifacts.map(({ host }) => host))];
   const use = {
@@ -175,21 +176,26 @@ async function readAgain(
   return parts;
 }
 
-/** The same set in other stores. */
+/** The same set in the other stores that answer. */
 async function elsewhere(
   site: string,
   store: string,
   set: SetRef,
 ): Promise<readonly { readonly store: string; readonly manifest: Manifest }[]> {
-  const others = (await sets({ site, procedure: set.procedure })).filter(
-    (one) => one.set.id === set.id && one.store !== store && one.publishedAt !== '',
+  const { sets: all } = await sets({ site, procedure: set.procedure });
+  const others = all.filter((one) => one.set.id === set.id && one.store !== store && one.publishedAt !== '');
+  const found = await Promise.all(
+    others.map(async (one) => {
+      try {
+        const manifest = await setShow({ site, store: one.store, set });
+        return [{ store: one.store, manifest }];
+      } catch (error) {
+        if (isCancellation(error)) throw error;
+        return [];
+      }
+    }),
   );
-  return Promise.all(
-    others.map(async (one) => ({
-      store: one.store,
-      manifest: await setShow({ site, store: one.store, set }),
-    })),
-  );
+  return found.flat();
 }
 
 export interface PruneAnswer {
@@ -201,51 +207,67 @@ export interface PruneAnswer {
   readonly problems: readonly string[];
 }
 
-/** `coldbackup prune`: applies the retention of the site file now, as each night does after it published its set. */
+/**
+ * `coldbackup prune`: applies the retention of the site file now, as each night does after it published its set. A store
+ * that is away is a problem, and in the way of no other one. Fails when none answers.
+ */
 export async function prune(input: {
   site: string;
   procedure?: string;
   store?: string;
   dryRun: boolean;
 }): Promise<readonly PruneAnswer[]> {
-  const { site, procedure, dryRun } = input;
-  const info = await siteInfo(site);
+  const info = await siteInfo(input.site);
   const stores = input.store === undefined ? Object.keys(info.stores) : [input.store];
-  return Promise.all(
-    stores.map(async (store): Promise<PruneAnswer> => {
-      const { keeper, others } = await storeNamed(site, store);
-      const on = (host: string) => agent(site, host, { summary: `retention in ${store}`, withinMs: shortMs });
-      const now = nowInstant();
-      const explained = await on(keeper).explainSets({
-        ...{ site, store, now },
-        ...(procedure !== undefined && { procedure }),
-      });
-      if (dryRun) return { store, explained, removed: [], problems: [] };
-      const problems: string[] = [];
-      const removed = await Promise.all(
-        explained.map(async ({ procedure: name, keep, verdicts }) => {
-          const has = verdicts.filter(({ stays }) => stays).map(({ set }) => set.set);
-          const what = { plan: { site, procedure: name, keep }, store, now };
-          const gone = await on(keeper)
-            .pruneSets(what)
-            .catch((error: unknown) => {
-              problems.push(`${keeper}: ${messageOf(error)}`);
-              return null;
-            });
-          if (gone === null) return [];
-          await Promise.all(
-            others.map((host) =>
-              on(host)
-                .pruneSets({ ...what, removed: gone, has })
-                .catch((error: unknown) => problems.push(`${host}: ${messageOf(error)}`)),
-            ),
-          );
-          return gone;
-        }),
+  const failures: unknown[] = [];
+  const answers = await Promise.all(
+    stores.map((store) =>
+      pruneStore({ ...input, store }, storeNamed(info, store)).catch((error: unknown): PruneAnswer => {
+        if (isCancellation(error)) throw error;
+        failures.push(error);
+        return { store, explained: [], removed: [], problems: [`${store}: ${messageOf(error)}`] };
+      }),
+    ),
+  );
+  if (failures.length > 0 && failures.length === stores.length) throw failures[0];
+  return answers;
+}
+
+async function pruneStore(
+  input: { site: string; procedure?: string; store: string; dryRun: boolean },
+  { keeper, others }: StoreInfo,
+): Promise<PruneAnswer> {
+  const { site, procedure, store, dryRun } = input;
+  const on = (host: string) => agent(site, host, { summary: `retention in ${store}`, withinMs: shortMs });
+  const now = nowInstant();
+  const explained = await on(keeper).explainSets({
+    ...{ site, store, now },
+    ...(procedure !== undefined && { procedure }),
+  });
+  if (dryRun) return { store, explained, removed: [], problems: [] };
+  const problems: string[] = [];
+  const removed = await Promise.all(
+    explained.map(async ({ procedure: name, keep, verdicts }) => {
+      const has = verdicts.filter(({ stays }) => stays).map(({ set }) => set.set);
+      const what = { plan: { site, procedure: name, keep }, store, now };
+      const gone = await on(keeper)
+        .pruneSets(what)
+        .catch((error: unknown) => {
+          problems.push(`${keeper}: ${messageOf(error)}`);
+          return null;
+        });
+      if (gone === null) return [];
+      await Promise.all(
+        others.map((host) =>
+          on(host)
+            .pruneSets({ ...what, removed: gone, has })
+            .catch((error: unknown) => problems.push(`${host}: ${messageOf(error)}`)),
+        ),
       );
-      return { store, explained, removed: removed.flat(), problems };
+      return gone;
     }),
   );
+  return { store, explained, removed: removed.flat(), problems };
 }
 
 /** `coldbackup sets pin` and `unpin`. */
@@ -256,7 +278,7 @@ export async function setPin(input: {
   pin: { by: string; why: string } | null;
 }): Promise<null> {
   const { site, store, set, pin } = input;
-  const { keeper } = await storeNamed(site, store);
+  const keeper = await keeperOf(site, store);
   await agent(site, keeper, { summary: `pin ${set.id}`, withinMs: shortMs }).pinSet({
     ...{ site, store, set },
     pin: pin === null ? null : { ...pin, at: nowInstant() },
@@ -265,16 +287,5 @@ export async function setPin(input: {
 }
 
 async function keeperOf(site: string, store: string): Promise<string> {
-  return (await storeNamed(site, store)).keeper;
-}
-
-async function storeNamed(site: string, store: string): Promise<StoreInfo> {
-  const { stores } = await siteInfo(site);
-  const info = stores[store];
-  if (info === undefined)
-    throw ApplicationFailure.nonRetryable(
-      `unknown store "${store}"; ${site} has: ${Object.keys(stores).join(', ') || 'none'}`,
-      'UnknownName',
-    );
-  return info;
+  return storeNamed(await siteInfo(site), store).keeper;
 }

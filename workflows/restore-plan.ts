@@ -33,11 +33,11 @@ export async function planRestore(
   startedAt: Instant,
 ): Promise<ResolvedPlan> {
   const { site, database, member, to, host, upBy } = input;
-  const { set, store, keeper } = await chosenSet(input);
+  const { set, store, keeper, warnings } = await chosenSet(input);
   const { complete, publishedAt, artifacts, databases } = await agent(site, keeper, {
     ...{ summary: `show ${set.id}`, withinMs: shortMs },
   }).showSet({ site, store, set });
-  return control('resolve the restore').resolveRestore({
+  const resolved = await control('resolve the restore').resolveRestore({
     ...{ site, startedAt, store, manifest: { set, complete, publishedAt, artifacts, databases } },
     ...(database !== undefined && { database }),
     ...(member !== undefined && { member }),
@@ -45,4 +45,6 @@ export async function planRestore(
     ...(host !== undefined && { host }),
     ...(upBy !== undefined && { upBy }),
   });
+  const { plan } = resolved;
+  return { ...resolved, plan: { ...plan, warnings: [...plan.warnings, ...warnings] } };
 }

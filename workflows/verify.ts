@@ -1,6 +1,7 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { setCurrentDetails } from '@temporalio/workflow';
 import type { SetSummary } from '../model/manifest.ts';
+import { notAsked } from './chosen-set.ts';
 import { sets, setVerify } from './inspect.ts';
 
 /** Input of workflow `verify`; small enough to type into the Temporal UI. */
@@ -18,6 +19,8 @@ export interface Verified {
     /** What was damaged, and from which store it was replaced. */
     readonly mended: readonly string[];
   })[];
+  /** What could not be read, and why; absent: nothing. */
+  readonly notRead?: readonly string[];
 }
 
 const dayMs = 86_400_000;
@@ -28,7 +31,9 @@ const dayMs = 86_400_000;
  */
 export async function verify({ site, procedure, everyDays }: VerifyInput): Promise<Verified> {
   const dueBefore = new Date(Date.now() - everyDays * dayMs).toISOString();
-  const due = (await sets({ site, procedure }))
+  const { sets: all, failed } = await sets({ site, procedure });
+  const notRead = failed.map(notAsked);
+  const due = all
     .filter((set) => set.publishedAt !== '' && readAt(set) <= dueBefore)
     .sort((one, other) => readAt(one).localeCompare(readAt(other)));
   const read: Verified['sets'][number][] = [];
@@ -48,18 +53,21 @@ export async function verify({ site, procedure, everyDays }: VerifyInput): Promi
       ...read.flatMap(({ set, store, mended }) =>
         mended.map((one) => `- mended ${set.id} in ${store}: ${one}`),
       ),
+      ...notRead.map((one) => `- not read: ${one}`),
     ].join('\n'),
   );
-  if (damaged.length === 0) return { sets: read };
+  const verified: Verified = { sets: read, ...(notRead.length > 0 && { notRead }) };
+  if (damaged.length === 0 && notRead.length === 0) return verified;
   throw ApplicationFailure.create({
-    message: damaged
-      .map(
+    message: [
+      ...damaged.map(
         ({ set, store, problems }) => `${set.id} in ${store} is damaged: ${problems.slice(0, 3).join('; ')}`,
-      )
-      .join('\n'),
-    type: 'Damaged',
+      ),
+      ...notRead.map((one) => `not read: ${one}`),
+    ].join('\n'),
+    type: damaged.length > 0 ? 'Damaged' : 'NotRead',
     nonRetryable: true,
-    details: [{ sets: read } satisfies Verified],
+    details: [verified],
   });
 }
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { endWith } from '../ending.ts';
 import { setScreen, setsScreen, verificationScreen } from '../screens/sets.ts';
-import { paint, print, printJson, whoami } from '../terminal.ts';
+import { paint, print, printJson, tell, whoami } from '../terminal.ts';
 import { withClient, type ServerOptions } from '../with-client.ts';
 
 interface SetsOptions extends ServerOptions {
@@ -24,9 +24,11 @@ export function addSets(program: Command): void {
     .action(async (site: string, procedure: string | undefined, _, command: Command) => {
       const options = command.optsWithGlobals<SetsOptions>();
       await withClient(options, async (client) => {
-        const found = await client.sets(site, procedure);
-        if (options.json === true) printJson(found);
-        else print(setsScreen(found, paint()));
+        const listing = await client.listing(site, { ...(procedure !== undefined && { procedure }) });
+        if (options.json === true) printJson(listing.sets);
+        else print(setsScreen(listing.sets, paint()));
+        for (const { store, why } of listing.failed)
+          tell(paint().yellow(`store ${store} could not be asked: ${why}`));
       });
     });
   addShow(sets);

@@ -3,8 +3,9 @@ import type { Proof, SetSummary } from '../../model/manifest.ts';
 import { bytes, columns, count, exactly, plain, type Paint } from './text.ts';
 
 /** What a drill found, and how long a restore takes at least. */
-export function drillScreen({ set, store, proof }: Drill, paint: Paint = plain): string {
+export function drillScreen({ set, store, proof, warnings = [] }: Drill, paint: Paint = plain): string {
   const { artifacts, checks, problems, notCompared } = proof;
+  const notes = [...notCompared, ...warnings];
   return [
     `${paint.bold(set.id)}   ${set.site}/${set.procedure} · store ${store} · ${proof.passed ? paint.green('proven') : paint.red('NOT PROVEN')}`,
     columns([
@@ -27,7 +28,7 @@ export function drillScreen({ set, store, proof }: Drill, paint: Paint = plain):
           ]),
         ]
       : []),
-    ...(notCompared.length > 0 ? [notCompared.map((one) => paint.yellow(`note   ${one}`)).join('\n')] : []),
+    ...(notes.length > 0 ? [notes.map((one) => paint.yellow(`note   ${one}`)).join('\n')] : []),
     ...(problems.length > 0
       ? [[paint.red(count(problems.length, 'problem')), ...problems.map((one) => `  ${one}`)].join('\n')]
       : []),

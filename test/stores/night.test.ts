@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runCommand } from '../../activities/system/command.ts';
 import { locate } from '../../scripts/components.mjs';
-import type { Manifest } from '../../model/manifest.ts';
+import type { Manifest, SetSummary } from '../../model/manifest.ts';
 import type { Report } from '../../model/progress.ts';
+import type { PlanAnswer } from '../../workflows/inspect.ts';
 import { startAll, type Running } from '../cli/coldbackup.ts';
 import { createMiniSite, type MiniSite } from '../cli/mini-site.ts';
 import { createCleanup } from '../support/processes.ts';
@@ -126,6 +127,29 @@ if (reason !== null)
       expect(report.warnings).toContainEqual(
         expect.stringMatching(/^store offsite gets no set of this run: .*could not be reached/),
       );
+    });
+
+    test('while the server is away what the others hold is listed, pruned and planned to be restored all the same', async () => {
+      const away = /store offsite could not be asked: Store offsite .*could not be reached/;
+      const listed = await all.coldbackup('sets', 'mini', '--json');
+      expect(listed).toMatchObject({ code: 0, stderr: expect.stringMatching(away) });
+      const summaries = JSON.parse(listed.stdout) as readonly SetSummary[];
+      expect([...new Set(summaries.map(({ store }) => store))].sort()).toEqual(['long', 'vault']);
+      const plan = await all.coldbackup('restore', 'mini', set, '--plan', '--json');
+      expect((JSON.parse(plan.stdout) as PlanAnswer).plan.warnings).toContainEqual(
+        expect.stringMatching(away),
+      );
+      const named = await all.coldbackup('restore', 'mini', set, '--plan', '--store', 'vault', '--json');
+      expect((JSON.parse(named.stdout) as PlanAnswer).plan.warnings).toEqual([]);
+      const pruned = await all.coldbackup('prune', 'mini', '--dry-run');
+      expect(pruned).toMatchObject({ code: 1, stdout: expect.stringContaining('not removed: offsite: ') });
+      expect(pruned.stdout).toMatch(/ vault .* stays /);
+      const none = await all.coldbackup('sets', 'show', 'mini', set, '--store', 'offsite');
+      expect(none.code).not.toBe(0);
+      expect(none.stderr).toMatch(away);
+    });
+
+    test('once it is back it gets its sets again', async () => {
       await sshd.start();
       expect((await night()).sets.map(({ store }) => store).sort()).toEqual(['long', 'offsite', 'vault']);
     });
