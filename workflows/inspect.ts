@@ -158,11 +158,26 @@ async function readAgain(
   let parts: readonly Verification[] = await read();
   if (mend && parts.some(({ problems }) => problems.length > 0)) {
     const from = await elsewhere(site, store, set);
+    const notMended = new Map<number, string>();
     const mended = await Promise.all(
-      readers.map((host) => on(host).mendSet({ site, store, manifest, from })),
+      readers.map((host, index) =>
+        on(host)
+          .mendSet({ site, store, manifest, from })
+          .catch((error: unknown): readonly string[] => {
+            if (isCancellation(error)) throw error;
+            notMended.set(index, `could not be mended on ${host}: ${messageOf(error)}`);
+            return [];
+          }),
+      ),
     );
     if (mended.flat().length > 0)
       parts = (await read()).map((part, index) => ({ ...part, mended: mended[index] ?? [] }));
+    parts = parts.map((part, index) => {
+      const why = notMended.get(index);
+      return why === undefined || part.problems.length === 0
+        ? part
+        : { ...part, problems: [...part.problems, why] };
+    });
   }
   await agent(site, keeper, { summary: `record of ${set.id}`, withinMs: shortMs }).recordVerification({
     ...{ site, store, set },

@@ -1,7 +1,8 @@
 import { ApplicationFailure } from '@temporalio/common';
-import { setCurrentDetails } from '@temporalio/workflow';
+import { isCancellation, setCurrentDetails } from '@temporalio/workflow';
 import type { SetSummary } from '../model/manifest.ts';
 import { notAsked } from './chosen-set.ts';
+import { messageOf } from './failures.ts';
 import { sets, setVerify } from './inspect.ts';
 
 /** Input of workflow `verify`; small enough to type into the Temporal UI. */
@@ -39,12 +40,18 @@ export async function verify({ site, procedure, everyDays }: VerifyInput): Promi
   const read: Verified['sets'][number][] = [];
   for (const { set, store } of due) {
     setCurrentDetails(`reading ${set.id} in ${store}, ${read.length + 1} of ${due.length}`);
-    const parts = await setVerify({ site, store, set, mend: true });
-    read.push({
-      ...{ set, store },
-      problems: parts.flatMap(({ problems }) => problems),
-      mended: parts.flatMap(({ mended = [] }) => mended),
-    });
+    try {
+      const parts = await setVerify({ site, store, set, mend: true });
+      read.push({
+        ...{ set, store },
+        problems: parts.flatMap(({ problems }) => problems),
+        mended: parts.flatMap(({ mended = [] }) => mended),
+      });
+    } catch (error) {
+      // The next one may lie elsewhere, and be well.
+      if (isCancellation(error)) throw error;
+      notRead.push(`${set.id} in ${store}: ${messageOf(error)}`);
+    }
   }
   const damaged = read.filter(({ problems }) => problems.length > 0);
   setCurrentDetails(

@@ -1,6 +1,6 @@
 import { access, constants } from 'node:fs/promises';
 import type { Artifact, SetRef } from '../../model/manifest.ts';
-import { StoreError } from '../stores/names.ts';
+import { readable } from '../stores/damage.ts';
 import type { Store } from '../stores/store.ts';
 import { startProcess } from '../system/command.ts';
 import { linesOf } from './file-list.ts';
@@ -46,15 +46,13 @@ export function readContent(
 }
 
 /** The list of files of an artifact, line by line; one that cannot be decrypted is a problem, and ends. */
-export async function* listLines(
-  { store, set, artifact, signal }: StoredList,
-  problem: (what: string) => void,
-): AsyncGenerator<string> {
+export async function* listLines(list: StoredList, problem: (what: string) => void): AsyncGenerator<string> {
+  const { store, artifact, signal } = list;
+  const stored = readable({ ...list, file: artifact.fileList.name }, problem);
   try {
-    yield* linesOf(readContent(store, artifact, store.read(set, artifact.fileList.name), signal));
+    yield* linesOf(readContent(store, artifact, stored, signal));
   } catch (error) {
-    const isDamaged = error instanceof ArchiveError || (error instanceof StoreError && error.damaged);
-    if (!isDamaged) throw error;
+    if (!(error instanceof ArchiveError)) throw error;
     problem(error.message);
   }
 }

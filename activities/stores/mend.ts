@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Artifact, Manifest } from '../../model/manifest.ts';
+import type { Artifact, Manifest, SetRef } from '../../model/manifest.ts';
 import { StoreError, sumsName } from './names.ts';
 import { artifactsHere, sumsOf } from './sets.ts';
 import type { Store } from './store.ts';
@@ -60,7 +60,8 @@ async function isGood(
   try {
     return (await digestOf(store.read(set, name))) === sha256;
   } catch (error) {
-    if (error instanceof StoreError && error.damaged) return false;
+    // Perhaps it would go well another time; a good copy in its place does no harm.
+    if (error instanceof StoreError) return false;
     throw error;
   }
 }
@@ -77,11 +78,11 @@ async function replace(
     const same = artifactsHere(source.store, source.manifest)
       .flatMap(filesOf)
       .find((other) => other.name === name && other.sha256 === sha256);
-    if (same === undefined || (await source.store.sizeBytes(set, name)) === null) continue;
+    if (same === undefined || (await sizeAt(source, set, name)) === null) continue;
     const part = await store.create(set, name, 'mend');
     try {
       const hash = createHash('sha256');
-      for await (const chunk of source.store.read(set, name)) {
+      for await (const chunk of untilItFails(source.store.read(set, name))) {
         signal.throwIfAborted();
         hash.update(chunk);
         await part.write(chunk);
@@ -100,4 +101,18 @@ async function replace(
     }
   }
   return null;
+}
+
+/** A source that is away is none. */
+async function sizeAt({ store }: Source, set: SetRef, name: string): Promise<number | null> {
+  return store.sizeBytes(set, name).catch(() => null);
+}
+
+/** What a source cannot give has another digest: the next one is asked. */
+async function* untilItFails(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  try {
+    yield* chunks;
+  } catch {
+    return;
+  }
 }

@@ -8,7 +8,8 @@ import { canRead, listLines, readContent } from '../archive/stored-content.ts';
 import { ArchiveError } from '../archive/survey.ts';
 import { startProcess } from '../system/command.ts';
 import type { RunningProcess } from '../system/command.ts';
-import { StoreError, manifestName, sumsName } from './names.ts';
+import { readable } from './damage.ts';
+import { manifestName, sumsName } from './names.ts';
 import { artifactsHere, sumsOf } from './sets.ts';
 import type { Store } from './store.ts';
 
@@ -81,7 +82,7 @@ async function verifyArtifact(check: Check): Promise<void> {
   const listSize = await store.sizeBytes(set, fileList.name);
   const size = await store.sizeBytes(set, name);
   if (listSize === null) problem(`${fileList.name}: is missing`);
-  else if ((await digestOf(undamaged(store.read(set, fileList.name), problem))) !== fileList.sha256) {
+  else if ((await digestOf(readable({ ...check, file: fileList.name }, problem))) !== fileList.sha256) {
     problem(`${fileList.name}: was changed, its SHA-256 is not that of the manifest`);
   }
   if (size === null) {
@@ -115,24 +116,12 @@ function mustBeSame({ artifact: { name, sha256 }, problem }: Check, found: strin
 }
 
 /** The bytes as they lie there. */
-async function* stored({ store, set, artifact, signal, onBytes, problem }: Check): AsyncGenerator<Buffer> {
-  for await (const chunk of undamaged(store.read(set, artifact.name), problem)) {
+async function* stored(check: Check): AsyncGenerator<Buffer> {
+  const { artifact, signal, onBytes, problem } = check;
+  for await (const chunk of readable({ ...check, file: artifact.name }, problem)) {
     signal.throwIfAborted();
     onBytes(chunk.length);
     yield chunk;
-  }
-}
-
-/** Where the store itself finds damage, what it could read. */
-async function* undamaged(
-  chunks: AsyncIterable<Buffer>,
-  problem: (what: string) => void,
-): AsyncGenerator<Buffer> {
-  try {
-    yield* chunks;
-  } catch (error) {
-    if (!(error instanceof StoreError && error.damaged)) throw error;
-    problem(error.message);
   }
 }
 

@@ -1,11 +1,16 @@
+import { randomUUID } from 'node:crypto';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Client, Connection, type WorkflowFailedError } from '@temporalio/client';
+import type { ApplicationFailure } from '@temporalio/common';
 import { runCommand } from '../../activities/system/command.ts';
 import { locate } from '../../scripts/components.mjs';
 import type { Manifest, SetSummary } from '../../model/manifest.ts';
 import type { Report } from '../../model/progress.ts';
 import type { PlanAnswer } from '../../workflows/inspect.ts';
+import { controlQueue } from '../../workflows/messages.ts';
+import type { Verified, VerifyInput } from '../../workflows/verify.ts';
 import { startAll, type Running } from '../cli/coldbackup.ts';
 import { createMiniSite, type MiniSite } from '../cli/mini-site.ts';
 import { createCleanup } from '../support/processes.ts';
@@ -27,6 +32,7 @@ if (reason !== null)
     let sshd: Sshd;
     let key = '';
     let all: Running;
+    let temporal: Client;
     let set = '';
 
     beforeAll(async () => {
@@ -57,6 +63,9 @@ if (reason !== null)
       expect(text).toContain('needs: any');
       writeFileSync(site.file, text);
       all = await startAll(cleanup, site);
+      const connection = await Connection.connect({ address: all.server.address });
+      cleanup.add(() => connection.close());
+      temporal = new Client({ connection });
     });
 
     const night = async (): Promise<Report> => {
@@ -129,7 +138,7 @@ if (reason !== null)
       );
     });
 
-    test('while the server is away what the others hold is listed, pruned and planned to be restored all the same', async () => {
+    test('while the server is away what the others hold is listed, pruned, read again and planned to be restored all the same', async () => {
       const away = /store offsite could not be asked: Store offsite .*could not be reached/;
       const listed = await all.coldbackup('sets', 'mini', '--json');
       expect(listed).toMatchObject({ code: 0, stderr: expect.stringMatching(away) });
@@ -144,6 +153,16 @@ if (reason !== null)
       const pruned = await all.coldbackup('prune', 'mini', '--dry-run');
       expect(pruned).toMatchObject({ code: 1, stdout: expect.stringContaining('not removed: offsite: ') });
       expect(pruned.stdout).toMatch(/ vault .* stays /);
+      const verified: Promise<unknown> = temporal.workflow.execute('verify', {
+        ...{ workflowId: randomUUID(), taskQueue: controlQueue },
+        args: [{ site: 'mini', procedure: 'nightly', everyDays: 0 } satisfies VerifyInput],
+      });
+      const failure = await verified.catch((error: unknown) => error);
+      expect(failure).toMatchObject({ cause: { type: 'NotRead', message: expect.stringMatching(away) } });
+      const { details } = (failure as WorkflowFailedError).cause as ApplicationFailure;
+      const { sets } = details?.[0] as Verified;
+      expect([...new Set(sets.map(({ store }) => store))].sort()).toEqual(['long', 'vault']);
+      expect(sets.flatMap(({ problems }) => problems)).toEqual([]);
       const none = await all.coldbackup('sets', 'show', 'mini', set, '--store', 'offsite');
       expect(none.code).not.toBe(0);
       expect(none.stderr).toMatch(away);

@@ -1,6 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import {
   DeleteObjectCommand,
   GetObjectCommand,
@@ -10,7 +12,7 @@ import {
   ListObjectsV2Command,
 } from '@aws-sdk/client-s3';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { openStore } from '../../activities/stores/activities.ts';
+import { createStoreActivities, openStore } from '../../activities/stores/activities.ts';
 import { createS3Store } from '../../activities/stores/s3/store.ts';
 import { partBytes } from '../../activities/stores/s3/upload.ts';
 import type { S3Store } from '../../model/site.ts';
@@ -19,7 +21,7 @@ import { createCleanup, waitFor } from '../support/processes.ts';
 import { conformance } from './conformance.ts';
 import { noMinio, startMinio, type Minio } from './rigs/s3.ts';
 import { startWire, type Wire } from './rigs/wire.ts';
-import { failureOf, setOf, siteOf } from './support.ts';
+import { copyTo, failureOf, manifestOf, setOf, siteOf } from './support.ts';
 
 conformance({
   name: 'an S3 server',
@@ -109,6 +111,28 @@ suite('an S3 server that is not as expected', () => {
       new ListObjectsV2Command({ Bucket: 'vault', Prefix: 'uploads/' }),
     );
     expect(KeyCount).toBe(0);
+  });
+
+  test('a bit that rots on its disk is told as damage of the one file', async () => {
+    const tree = await cleanup.folder();
+    await writeFile(join(tree, 'random'), randomBytes(3 * mib));
+    const site = siteOf({ ...minio.spec, prefix: 'rotten/' });
+    const rotten = setOf('2026-11-21T190000Z-0a1b2c3d');
+    const where = { site: site.site, store: 'vault' };
+    const stores = createStoreActivities({ site, host: 'mongo-1' });
+    const manifest = manifestOf(rotten, [
+      await copyTo(site, 'mongo-1', rotten, 'offer/tree.tar.zst', tree),
+      await copyTo(site, 'mongo-1', rotten, 'offer/other.tar.zst', tree),
+    ]);
+    await stores.publishSet({ ...where, manifest });
+    const folder = join(minio.folder, 'data/vault/rotten/vitam/nightly', rotten.id, 'offer/tree.tar.zst');
+    const [part = ''] = (await readdir(folder, { recursive: true })).filter((name) => name.includes('part.'));
+    const bytes = await readFile(join(folder, part));
+    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
+    await writeFile(join(folder, part), bytes);
+    const { problems } = await stores.verifySet({ ...where, set: rotten, manifest });
+    expect(problems[0]).toMatch(/^Store vault .* could not read .*offer\/tree\.tar\.zst: /);
+    expect(problems.join()).not.toContain('offer/other');
   });
 
   describe('in the middle of an upload', () => {
