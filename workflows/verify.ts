@@ -1,6 +1,7 @@
 import { ApplicationFailure } from '@temporalio/common';
-import { isCancellation, setCurrentDetails } from '@temporalio/workflow';
+import { isCancellation, patched, setCurrentDetails } from '@temporalio/workflow';
 import type { SetSummary } from '../model/manifest.ts';
+import { toReadAgain } from '../model/reading.ts';
 import { notAsked } from './chosen-set.ts';
 import { messageOf } from './failures.ts';
 import { sets, setVerify } from './inspect.ts';
@@ -24,21 +25,20 @@ export interface Verified {
   readonly notRead?: readonly string[];
 }
 
-const dayMs = 86_400_000;
-
 /**
- * Reads again, byte by byte, every set that is due, the longest unread first. Sets are made one by one and so are due one
- * by one: run daily, each run reads a part of the stores. What is damaged is replaced by a good copy of another store.
+ * Reads again, byte by byte, sets that are due, the longest unread first: run daily, each run reads its share of the
+ * stores. What is damaged is replaced by a good copy of another store.
  */
 export async function verify({ site, procedure, everyDays }: VerifyInput): Promise<Verified> {
-  const dueBefore = new Date(Date.now() - everyDays * dayMs).toISOString();
   const { sets: all, failed } = await sets({ site, procedure });
   const notRead = failed.map(notAsked);
-  const due = all
-    .filter((set) => set.publishedAt !== '' && readAt(set) <= dueBefore)
-    .sort((one, other) => readAt(one).localeCompare(readAt(other)));
+  const published = all.filter(({ publishedAt }) => publishedAt !== '');
+  const { due, shareBytes } = toReadAgain(published, everyDays, Date.now());
+  const isBounded = patched('its-share');
+  let readBytes = 0;
   const read: Verified['sets'][number][] = [];
-  for (const { set, store } of due) {
+  for (const { set, store, sizeBytes } of due) {
+    if (isBounded && read.length > 0 && readBytes >= shareBytes) break;
     setCurrentDetails(`reading ${set.id} in ${store}, ${read.length + 1} of ${due.length}`);
     try {
       const parts = await setVerify({ site, store, set, mend: true });
@@ -47,6 +47,7 @@ export async function verify({ site, procedure, everyDays }: VerifyInput): Promi
         problems: parts.flatMap(({ problems }) => problems),
         mended: parts.flatMap(({ mended = [] }) => mended),
       });
+      readBytes += sizeBytes;
     } catch (error) {
       // The next one may lie elsewhere, and be well.
       if (isCancellation(error)) throw error;
@@ -56,7 +57,7 @@ export async function verify({ site, procedure, everyDays }: VerifyInput): Promi
   const damaged = read.filter(({ problems }) => problems.length > 0);
   setCurrentDetails(
     [
-      `${read.length} of ${due.length} sets read again, ${damaged.length} damaged`,
+      `${read.length} of ${due.length} sets that are due read again, ${damaged.length} damaged`,
       ...read.flatMap(({ set, store, mended }) =>
         mended.map((one) => `- mended ${set.id} in ${store}: ${one}`),
       ),
@@ -76,8 +77,4 @@ export async function verify({ site, procedure, everyDays }: VerifyInput): Promi
     nonRetryable: true,
     details: [verified],
   });
-}
-
-function readAt({ publishedAt, verified }: SetSummary): string {
-  return verified?.at ?? publishedAt;
 }
