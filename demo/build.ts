@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Site } from '../model/site.ts';
 import { searchAttributes } from '../workflows/messages.ts';
@@ -11,6 +11,7 @@ import { startDevServer, type DevServer } from './local/temporal.ts';
 import { giveLogins } from './logins.ts';
 import type { Machine } from './machine.ts';
 import type { Output } from './output.ts';
+import type { Places } from './places.ts';
 import { program } from './programs.ts';
 import { servicectl } from './services/supervised.ts';
 import { demoSite } from './site.ts';
@@ -57,6 +58,7 @@ export async function build(
     memberOf: (name) => cluster.memberOf.get(name)?.name ?? name,
     clock,
   });
+  mkdirSync(scratchOf(places, site), { recursive: true });
   const coldbackup = [process.execPath, join(import.meta.dirname, '..', 'cli', 'main.js')];
   const { address } = temporal;
   const hosts = { hosts: site.hosts, storePath: storePath(site), site: text, address, coldbackup };
@@ -84,6 +86,11 @@ async function startTemporal({ places, cleanup }: Machine): Promise<DevServer> {
  */
 function secondsForSteps(soFarMs: number): number {
   return 25 + (1.1 * soFarMs) / 1000;
+}
+
+/** Of drills, on the keeper of the store. */
+export function scratchOf({ onHost }: Places, { stores, drill }: Site): string {
+  return onHost(stores['vault']?.keeper ?? '', drill?.scratch ?? '');
 }
 
 function storePath(site: Site): string {

@@ -1,13 +1,15 @@
 // `npm run demo`: the night of examples/vitam.yaml on real parts, on this machine, and the proof that it went well.
 import { once } from 'node:events';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { loadSite } from '../config/load.ts';
-import { build } from './build.ts';
+import { build, scratchOf } from './build.ts';
 import { checkoutPath } from './checkout.ts';
 import { untilInterrupted } from './interrupt.ts';
 import { createMachine, type Machine } from './machine.ts';
 import { loseEverything } from './disaster.ts';
-import { beginJobLater, runNight, runRestore, type NightOptions } from './night.ts';
+import { beginJobLater, runDrill, runNight, runRestore, type NightOptions } from './night.ts';
 import { createOutput } from './output.ts';
 import { lookBefore } from './proof/before.ts';
 import { prove, type Facts } from './proof/prove.ts';
@@ -20,6 +22,7 @@ const options = new Command('npm run demo --')
   )
   .option('--keep', 'leave everything running until Ctrl-C', false)
   .option('--restore', 'then lose all data, and restore the whole by one command', false)
+  .option('--drill', 'then restore the set into scratch servers, by one command, and compare it', false)
   .option(
     '--pace <factor>',
     'leave so many times the time for the steps: for a machine that is busy',
@@ -27,7 +30,7 @@ const options = new Command('npm run demo --')
     1,
   )
   .parse()
-  .opts<{ keep: boolean; restore: boolean; pace: number }>();
+  .opts<{ keep: boolean; restore: boolean; drill: boolean; pace: number }>();
 const { site, file } = await loadSite(checkoutPath('examples/vitam.yaml'));
 const out = createOutput();
 const machine = await createMachine(site.hosts);
@@ -56,6 +59,7 @@ async function demo(machine: Machine, interrupted: AbortSignal): Promise<number>
     if (options.keep && !options.restore) return;
     await Promise.all([...vitam.units.values()].map(killUnit));
   });
+  if (options.drill) good = (await drillSet(facts, night)) && good;
   if (options.restore) good = (await restoreAll(machine, facts, night)) && good;
   out.phase(good ? 'All of it is as it should be' : 'NOT all of it is as it should be');
   if (!options.keep) {
@@ -73,6 +77,19 @@ function paceOf(text: string): number {
   const factor = Number(text);
   if (factor >= 1 && factor <= 10) return factor;
   throw new InvalidArgumentError('Expected a number from 1 to 10.');
+}
+
+/** The sharded cluster and the offer are restored where nobody is disturbed, while all of it is there. */
+async function drillSet({ places }: Facts, night: NightOptions): Promise<boolean> {
+  out.phase('The drill of the set, by one command');
+  const proven = await out.during('restored into scratch servers, one part after the other', () =>
+    runDrill(out, night),
+  );
+  const left = await readdir(join(scratchOf(places, site), 'coldbackup', site.site)).catch(() => []);
+  return [
+    out.check('the drill has proven the set', proven ? [] : ['see above']),
+    out.check('nothing is left in the scratch folder', left),
+  ].every(Boolean);
 }
 
 /** All data is lost, and comes back by one command. */

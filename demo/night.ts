@@ -28,25 +28,35 @@ export function runRestore(out: Output, options: NightOptions, set: string): Pro
   return runCommandLine(out, options, words, 'restore');
 }
 
+/** Restores the newest set where nobody is disturbed; gives whether it was what it should be. */
+export async function runDrill(out: Output, options: NightOptions): Promise<boolean> {
+  return (await runCommand(out, options, ['drill', 'vitam', '--wait'])) === 0;
+}
+
 async function runCommandLine(
   out: Output,
   options: NightOptions,
   words: readonly string[],
   procedure: string,
 ): Promise<Report> {
-  const { coldbackup, address, places, interrupted } = options;
-  const command = (line: readonly string[]) => {
-    out.line(`$ coldbackup ${line.map((word) => (word.includes(' ') ? `"${word}"` : word)).join(' ')}`);
-    return runHere([...coldbackup, '--address', address, ...line], interrupted);
-  };
-  let exitCode = await command(words);
+  const { places, interrupted } = options;
+  let exitCode = await runCommand(out, options, words);
   // The run goes on by itself when its terminal is lost, as on a machine that is too busy to answer.
   while (exitCode === exitCodes.unreachable && reportOf(places, procedure) === null && !interrupted.aborted)
-    exitCode = await command(['watch', 'vitam', procedure]);
+    exitCode = await runCommand(out, options, ['watch', 'vitam', procedure]);
   const report = reportOf(places, procedure);
   if (report === null)
     throw new Error(`coldbackup ${words[0] ?? ''} ended with exit code ${exitCode}, and there is no report`);
   return report;
+}
+
+function runCommand(
+  out: Output,
+  { coldbackup, address, interrupted }: NightOptions,
+  words: readonly string[],
+): Promise<number | null> {
+  out.line(`$ coldbackup ${words.map((word) => (word.includes(' ') ? `"${word}"` : word)).join(' ')}`);
+  return runHere([...coldbackup, '--address', address, ...words], interrupted);
 }
 
 /** For the run to have reached the wait for the job, so that there is something to wait for. */

@@ -55,6 +55,7 @@ export function demoSite(example: string, here: Miniature): string {
     ['stores', 'vault', 'directory'],
     node(document, Object.fromEntries(hosts.map((host) => [host, here.onHost(host, store)]))),
   );
+  replacePath(document, ['drill', 'scratch'], text(document, ['stores', 'vault', 'keeper']), here);
   replaceTimes(document, here.clock);
   return document.toString({ lineWidth: 0 });
 }

@@ -7,7 +7,7 @@ import {
   type Manifest,
   type MongodbSetRecord,
 } from '../../model/manifest.ts';
-import type { Drill, HostName, Site } from '../../model/site.ts';
+import type { Argv, Drill, HostName, Site } from '../../model/site.ts';
 import { unpackArtifact } from '../archive/unpack.ts';
 import type { Journal } from '../ledger/journal.ts';
 import { longestSocketBytes, openScratch } from '../mongodb/open-copy.ts';
@@ -17,8 +17,9 @@ import { artifactsHere, showSet } from '../stores/sets.ts';
 import type { Store } from '../stores/store.ts';
 import { blameOfHost } from './blame.ts';
 import { compareMongodb } from './compare-mongodb.ts';
-import { isolated, isRefusedDrill, isSameRelease, refusedDrill, serverVersion } from './isolated.ts';
+import { isolated, isRefusedDrill, refusedDrill } from './isolated.ts';
 import { boundedMemory, cacheBytesWithin, endOfLog, watchMemory } from './memory.ts';
+import { openerOf, type Opener } from './opener.ts';
 import { asNoRoom, checkRoom, watchRoom } from './room.ts';
 import { clearScratch, makeScratch, scratchOf } from './scratch.ts';
 
@@ -109,18 +110,16 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
     const { place, manifest, store, signal } = drill;
     const here = artifactsHere(store, manifest);
     await checkRoom(place, host, here);
-    const servers = here.flatMap(
-      ({ database, name }) => memberRecord(manifest, { database, artifact: name }) ?? [],
-    );
-    const bounded = place.mongod && boundedMemory(place.mongod, place.memoryBytes);
-    const server = servers.length === 0 ? null : await serverVersion(bounded, host, signal);
-    const other = servers.find(({ version }) => server !== null && !isSameRelease(version, server));
-    if (other !== undefined)
-      throw refusedDrill(
-        `${other.artifact} was written by mongod ${other.version}, and drill.mongod on ${host} is ${server ?? ''}: name one of ${other.version.split('.').slice(0, 2).join('.')}.`,
-      );
+    const { memoryBytes } = place;
+    const restored: { readonly artifact: Artifact; readonly opener: Opener | null }[] = [];
+    for (const artifact of here) {
+      const { database, name } = artifact;
+      const record = memberRecord(manifest, { database, artifact: name });
+      const opener = record && (await openerOf(site, { database, ...record }, { host, memoryBytes, signal }));
+      restored.push({ artifact, opener });
+    }
     const parts: Drilled[] = [];
-    for (const artifact of here) parts.push(await drillArtifact(drill, artifact, server));
+    for (const { artifact, opener } of restored) parts.push(await drillArtifact(drill, artifact, opener));
     return {
       artifacts: parts.flatMap(({ artifacts }) => artifacts),
       problems: parts.flatMap(({ problems }) => problems),
@@ -129,7 +128,7 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
     };
   }
 
-  async function drillArtifact(drill: Drilling, artifact: Artifact, server: string | null): Promise<Drilled> {
+  async function drillArtifact(drill: Drilling, artifact: Artifact, opener: Opener | null): Promise<Drilled> {
     const { place, manifest, store, folder, tell } = drill;
     const { name, database, contentBytes } = artifact;
     const record = memberRecord(manifest, { database, artifact: name });
@@ -155,7 +154,7 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
     };
     const proof = (files: number): ArtifactProof => ({
       ...{ artifact: name, database, host, contentBytes, files, tookMs: took },
-      server: record === null ? null : server,
+      server: opener?.version ?? null,
     });
     try {
       const target = await makeScratch(folder);
@@ -164,12 +163,21 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
         unpackArtifact({ store, set: manifest.set, artifact, target, links }, { signal, onBytes }),
       );
       const result = { artifacts: [proof(unpacked.files)], notCompared: [], answers: [] };
-      if (unpacked.problems.length > 0 || record === null) return { ...result, problems: unpacked.problems };
+      if (unpacked.problems.length > 0 || record === null || opener === null)
+        return { ...result, problems: unpacked.problems };
       const data = join(target, unpacked.roots[0] ?? '');
       opens = true;
       return {
         ...result,
-        ...(await openAndCompare(record, { place, data, socket, database, signal, phase })),
+        ...(await openAndCompare(record, {
+          place,
+          mongod: opener.mongod,
+          data,
+          socket,
+          database,
+          signal,
+          phase,
+        })),
       };
     } catch (error) {
       signal.throwIfAborted();
@@ -182,7 +190,7 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
 
   async function openAndCompare(
     record: MongodbSetRecord,
-    { place, data, socket, database, signal, phase }: Opening,
+    { place, mongod, data, socket, database, signal, phase }: Opening,
   ): Promise<Omit<Drilled, 'artifacts'>> {
     const checks = place.checks.filter((check) => check.database === database);
     const log = `${data}.log`;
@@ -192,7 +200,7 @@ export function createDrillActivities(deps: DrillDeps): DrillActivities {
       const copy = await phase('open', () =>
         openScratch({
           scratchDir: data,
-          command: isolated(boundedMemory(place.mongod ?? [], place.memoryBytes)),
+          command: isolated(boundedMemory(mongod, place.memoryBytes)),
           cacheBytes: cacheBytesWithin(place.memoryBytes),
           ...{ listen: { socket }, log },
           onProcess: (started) => (pid = started),
@@ -235,6 +243,7 @@ interface Drilling {
 
 interface Opening {
   readonly place: Drill;
+  readonly mongod: Argv;
   readonly data: string;
   readonly socket: string;
   readonly database: string;

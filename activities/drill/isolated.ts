@@ -38,16 +38,12 @@ export function isolated(
   ];
 }
 
-/** Of the mongod that the site file names, asked in its isolation; throws where either is not to be had. */
+/** Of a mongod, asked in its isolation; throws where either is not to be had. */
 export async function serverVersion(
-  mongod: readonly string[] | undefined,
+  mongod: readonly string[],
   host: HostName,
   signal: AbortSignal,
 ): Promise<string> {
-  if (mongod === undefined)
-    throw refusedDrill(
-      'The site file names no mongod to open copies of MongoDB with: add drill: { mongod: [/usr/bin/mongod] }.',
-    );
   const argv = isolated([...mongod, '--version']);
   const { stdout } = await runCommand(argv, { signal, timeoutMs: 60_000 }).catch((error: unknown) => {
     signal.throwIfAborted();
@@ -64,6 +60,10 @@ export async function serverVersion(
 
 /** Files are opened by the version that wrote them: a later one may change what is compared, an earlier one cannot read them. */
 export function isSameRelease(one: string, other: string): boolean {
-  const release = (version: string) => version.split('.').slice(0, 2).join('.');
-  return release(one) === release(other);
+  return releaseOf(one) === releaseOf(other);
+}
+
+/** `6.0` of `6.0.27`. */
+export function releaseOf(version: string): string {
+  return version.split('.').slice(0, 2).join('.');
 }

@@ -7,7 +7,8 @@ import type { HostName, Site } from '../../model/site.ts';
 import { restoredAs } from '../../model/resource.ts';
 import { mustBeReadable } from '../archive/stored-content.ts';
 import { unpackedBytes } from '../archive/unpack.ts';
-import { isSameRelease, serverVersion } from '../drill/isolated.ts';
+import { isSameRelease, releaseOf, serverVersion } from '../drill/isolated.ts';
+import { mongodOf } from '../drill/opener.ts';
 import { describeMember } from '../mongodb/describe.ts';
 import { openStore } from '../stores/activities.ts';
 import { sizeText } from '../stores/size-text.ts';
@@ -15,7 +16,6 @@ import { nameOf, showSet } from '../stores/sets.ts';
 import { lookAt } from './files.ts';
 import { lookRoot, lookRows } from './look.ts';
 import { dataRoots } from './place.ts';
-import { mongodOf } from './identity.ts';
 import { artifactFor } from './unpack.ts';
 
 type Row = (verdict: Check['verdict'], detail: string, hint?: string) => Check;
@@ -212,10 +212,6 @@ async function openerRows(
       `name one of ${releaseOf(version)}`,
     ),
   ];
-}
-
-function releaseOf(version: string): string {
-  return version.split('.').slice(0, 2).join('.');
 }
 
 function setNameOf({ replicaSetConfig }: Pick<MongodbSetRecord, 'replicaSetConfig'>): string {

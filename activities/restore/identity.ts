@@ -4,8 +4,9 @@ import { Long, ObjectId, type Document, type MongoClient } from 'mongodb';
 import type { Optime } from '../../model/ledger.ts';
 import type { MongodbRecord, MongodbSetRecord } from '../../model/manifest.ts';
 import { connectionOf, differentShards, membersOfSet, setOf, shardsAt } from '../../model/shards.ts';
-import type { Argv, HostName, MongodbEngine, Site } from '../../model/site.ts';
+import type { HostName, MongodbEngine, Site } from '../../model/site.ts';
 import { isolated } from '../drill/isolated.ts';
+import { mongodOf } from '../drill/opener.ts';
 import { refuse } from '../ledger/refusals.ts';
 import { engineOf } from '../mongodb/engine.ts';
 import { longestSocketBytes, maintainScratch } from '../mongodb/open-copy.ts';
@@ -16,11 +17,6 @@ import { unpackedRoot } from './staging.ts';
 
 /** A server that opens large data takes its time. */
 const openWithinMs = 10 * 60_000;
-
-/** Of the site file: of the database, or that of drills. */
-export function mongodOf(site: Site, database: string): Argv | undefined {
-  return engineOf(site, database).mongod ?? site.drill?.mongod;
-}
 
 interface Copy {
   readonly database: MongodbRecord;

@@ -1,7 +1,7 @@
 import type { Site } from '../../model/site.ts';
 import type { Finding } from '../problem.ts';
 
-/** Checks ask MongoDB databases; what is opened needs a server; proofs that are asked for need a drill. */
+/** Checks ask MongoDB databases; what is opened needs a server of its release; proofs that are asked for need a drill. */
 export function drillRules(site: Site): readonly Finding[] {
   const { drill } = site;
   if (drill === undefined)
@@ -14,10 +14,18 @@ export function drillRules(site: Site): readonly Finding[] {
         }),
       ),
     );
-  const engines = Object.values(site.databases).map(({ engine }) => engine.kind);
+  const without = Object.entries(site.databases).flatMap(([name, { engine }]) =>
+    engine.kind === 'mongodb' && engine.mongod === undefined && drill.mongod === undefined ? [name] : [],
+  );
   return [
-    ...(engines.includes('mongodb') && drill.mongod === undefined
-      ? [{ path: ['drill'], message: 'missing: mongod, to open the copies of MongoDB with' }]
+    ...(without.length > 0
+      ? [
+          {
+            path: ['drill'],
+            message: `missing: mongod, to open the copies of ${without.join(', ')} with`,
+            hint: 'add mongod: [/usr/bin/mongod] here, or to the databases where they are of several releases',
+          },
+        ]
       : []),
     ...drill.checks.flatMap(({ database }, index) =>
       site.databases[database] === undefined || site.databases[database].engine.kind === 'mongodb'

@@ -22,7 +22,9 @@ export function drillSchema(known: Known) {
     ),
     mongod: argv
       .exactOptional()
-      .describe('How mongod is run there, of the version that wrote the sets: ["/usr/bin/mongod"].'),
+      .describe(
+        'How mongod is run there, of the version that wrote the sets: ["/usr/bin/mongod"]. Not needed for databases with a mongod of their own.',
+      ),
     memory: size
       .refine((bytes) => bytes >= leastMemoryBytes, {
         error: 'expected at least "1GB": with less a mongod may not even open a copy',

@@ -803,7 +803,7 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       'a drill of MongoDB without a server',
       [['stores:', 'drill: { scratch: /drill }\nstores:']],
       'drill',
-      /missing: mongod/,
+      /missing: mongod, to open the copies of db with/,
     ],
     [
       'a drill in less memory than a server needs',

@@ -59,7 +59,7 @@ function parsed(text: string) {
 
 const drivers = ['systemd', 'command'];
 const programs = ['mongod'];
-const paths = ['data', 'file', 'roots', 'directory'];
+const paths = ['data', 'file', 'roots', 'directory', 'scratch'];
 const addresses = ['http', 'tcp'];
 
 /** What may differ is only said to be there; a member is called by its place in the list. */

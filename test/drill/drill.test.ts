@@ -10,7 +10,7 @@ import { DEFAULT_DRILL_MEMORY_BYTES } from '../../config/schema/drill.ts';
 import { judgeChecks } from '../../model/drill.ts';
 import type { Drilled } from '../../model/activities.ts';
 import type { MongodbSetRecord, Proof, SetRef } from '../../model/manifest.ts';
-import type { Argv, DrillCheck, Site } from '../../model/site.ts';
+import type { Argv, DrillCheck, MongodbEngine, Site } from '../../model/site.ts';
 import {
   as,
   createBackupUser,
@@ -45,11 +45,14 @@ beforeAll(async () => {
   cleanup.add(() => replicas.stop());
   await createBackupUser(replicas.uri, ['coldbackupMember'], { members: 3 });
   const base = await siteOf(folder, { members: replicas.members });
+  const engine = base.databases[database]?.engine as MongodbEngine;
   site = {
     ...base,
+    databases: { [database]: { usedBy: [], engine: { ...engine, mongod: nativeMongod as unknown as Argv } } },
     stores: { vault: { kind: 'directory', directory: join(folder, 'store'), shared: true, keeper: host } },
     drill: {
-      ...{ scratch: join(folder, 'scratch'), mongod: nativeMongod as unknown as Argv, checks },
+      // For other databases, of another release.
+      ...{ scratch: join(folder, 'scratch'), mongod: ['echo', 'db version v4.4.1'], checks },
       memoryBytes: DEFAULT_DRILL_MEMORY_BYTES,
     },
   };
@@ -111,7 +114,7 @@ describe('a set of a member that stopped at its marker', () => {
     set = (await rig.publish({ ...record }, data)).set;
   });
 
-  test('is proven: opened, its oplog replayed, its fingerprint the same, the checks answered', async () => {
+  test('is proven: opened by the mongod of its database, its oplog replayed, its fingerprint the same, the checks answered', async () => {
     const { problems, notCompared, artifacts, answers } = await rig.drills().drillSet(rig.where(set));
     expect({ problems, notCompared }).toEqual({ problems: [], notCompared: [] });
     expect(artifacts).toMatchObject([{ database, host, server: record.version }]);
@@ -186,10 +189,10 @@ describe('a set of a member that stopped at its marker', () => {
     expect(await rig.left()).toEqual([]);
   });
 
-  test('that another release wrote is not opened, and says which is needed', async () => {
+  test('that another release wrote is opened by none, and says which is needed, for which database', async () => {
     const other = await rig.publish({ ...record, version: '5.0.3' }, data);
     await expect(rig.drills().drillSet(rig.where(other.set))).rejects.toThrow(
-      /written by mongod 5\.0\.3.*name one of 5\.0/,
+      /written by mongod 5\.0\.3.*of vitam-mongo is \d.*of drill is 4\.4\.1.*name one of 5\.0 as mongod of vitam-mongo/,
     );
   });
 

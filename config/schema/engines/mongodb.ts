@@ -62,7 +62,7 @@ export function mongodbSchema(known: Known) {
     mongod: argv
       .exactOptional()
       .describe(
-        'How mongod is run on the hosts of the members, of their version: ["/usr/bin/mongod"]. A restore opens each copy with it, alone, before it becomes a member. Default: that of drill.',
+        'How mongod is run on the hosts of the members, of their version: ["/usr/bin/mongod"]. A restore opens each copy with it, alone, before it becomes a member, and so does a drill where it is. Default: that of drill.',
       ),
   }).transform(({ allow, 'copy-by': copyBy, ...raw }): MongodbEngine => ({
     kind: 'mongodb',
