@@ -14,27 +14,34 @@ const lookEveryMs = 250;
 /** Adding up what lies there is no more than this part of the time. */
 const adding = 0.1;
 
-/** Throws before anything is unpacked where the largest part of a set does not fit beside what must stay free. */
-export async function checkRoom(
+/** Of a set: what is unpacked at one time. */
+export type Part = Pick<Artifact, 'name' | 'contentBytes'>;
+
+/** Throws before anything is unpacked where there is no room for it. */
+export async function checkRoom(drill: Drill, host: HostName, parts: readonly Part[]): Promise<void> {
+  const why = await whyNoRoom(drill, host, parts);
+  if (why !== null) throw refusedDrill(why);
+}
+
+/** Why the largest part does not fit beside what must stay free, and what to do; null: it fits. */
+export async function whyNoRoom(
   drill: Drill,
   host: HostName,
-  artifacts: readonly Pick<Artifact, 'name' | 'contentBytes'>[],
-): Promise<void> {
-  const largest = [...artifacts].sort((one, other) => other.contentBytes - one.contentBytes)[0];
+  parts: readonly Part[],
+): Promise<string | null> {
+  const largest = [...parts].sort((one, other) => other.contentBytes - one.contentBytes)[0];
   const { scratch, diskBytes } = drill;
   const found = await stat(scratch).catch(() => null);
   if (found?.isDirectory() !== true)
-    throw refusedDrill(`The scratch folder ${scratch} is not there: make it, or mount its disk.`);
-  if (largest === undefined) return;
+    return `The scratch folder ${scratch} is not there: make it, or mount its disk.`;
+  if (largest === undefined) return null;
   const needs = neededBytes(largest);
-  const what = `This drill needs ${sizeText(needs)} for ${largest.name} (${sizeText(largest.contentBytes)} unpacked)`;
+  const what = `A drill needs ${sizeText(needs)} for ${largest.name} (${sizeText(largest.contentBytes)} unpacked)`;
   if (diskBytes !== undefined && needs > diskBytes)
-    throw refusedDrill(`${what}, and drill.disk lets it write ${sizeText(diskBytes)}: raise it.`);
+    return `${what}, and drill.disk lets it write ${sizeText(diskBytes)}: raise it.`;
   const { freeBytes, floorBytes } = await freeRoom(drill);
-  if (freeBytes - needs < floorBytes)
-    throw refusedDrill(
-      `${what}; the scratch folder ${scratch} on ${host} has ${sizeText(freeBytes)} free, of which ${sizeText(floorBytes)} must stay free (drill.leave-free).`,
-    );
+  if (freeBytes - needs >= floorBytes) return null;
+  return `${what}; the scratch folder ${scratch} on ${host} has ${sizeText(freeBytes)} free, of which ${sizeText(floorBytes)} must stay free (drill.leave-free).`;
 }
 
 export interface RoomWatch {
@@ -91,7 +98,7 @@ function noRoom({ scratch }: Drill, freeBytes: number, floorBytes: number): Erro
   );
 }
 
-function neededBytes({ contentBytes }: Pick<Artifact, 'contentBytes'>): number {
+function neededBytes({ contentBytes }: Pick<Part, 'contentBytes'>): number {
   return unpackedBytes(contentBytes) + besidesBytes;
 }
 

@@ -4,6 +4,7 @@ import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { copyKey, servicesAmong } from '../../model/resource.ts';
 import { chooseCopy, type Choice } from '../copies/choose.ts';
+import { checkDrills } from '../drill/checks.ts';
 import type { Journal } from '../ledger/journal.ts';
 import { PROTOCOL } from '../ledger/ledger.ts';
 import { openEntries } from '../ledger/records.ts';
@@ -151,10 +152,22 @@ async function checkCopies(
       return guarded(host, `store ${store}`, () => checkStore(site, store, host, plan, copyBytes));
     }),
   );
+  const drills =
+    restoredBy(plan.steps).length > 0
+      ? []
+      : await checkDrills(site, host, plan, {
+          data: (store) =>
+            seen.flatMap(({ source, totalBytes }) =>
+              source.stores.includes(store) && totalBytes !== null
+                ? [{ name: source.subject, contentBytes: totalBytes }]
+                : [],
+            ),
+          signal: signal(),
+        });
   const ways = await Promise.all(
     seen.map(({ source, totalBytes }) => checkWay(deps, source, totalBytes, copyBy)),
   );
-  return [...seen.map(({ check }) => check), ...ways.flat(), ...rooms.flat()];
+  return [...seen.map(({ check }) => check), ...ways.flat(), ...rooms.flat(), ...drills];
 }
 
 /** What is found possible holds for the whole run: it is noted for it. */

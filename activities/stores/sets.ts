@@ -140,6 +140,15 @@ export async function findSet(store: Store, set: SetRef): Promise<SetSummary | '
   };
 }
 
+/** The newest complete one; null: there is none. Reads no more of the store than it has to. */
+export async function newestSet(store: Store, site: string, procedure: string): Promise<Manifest | null> {
+  for (const set of [...(await store.folders(site, procedure))].reverse()) {
+    const read = await readManifest(store, set);
+    if (read.kind === 'manifest' && read.manifest.complete) return read.manifest;
+  }
+  return null;
+}
+
 /** Throws StoreError when there is no such set, with the nearest that there is. */
 export async function showSet(store: Store, set: SetRef): Promise<Manifest> {
   const read = await readManifest(store, set);

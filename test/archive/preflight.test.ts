@@ -1,14 +1,16 @@
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { openJournal } from '../../activities/ledger/journal.ts';
 import type { Journal } from '../../activities/ledger/journal.ts';
 import { createPreflightActivities } from '../../activities/preflight/preflight.ts';
 import { checkSource, sourcesOn } from '../../activities/preflight/sources.ts';
+import { createStoreActivities } from '../../activities/stores/activities.ts';
 import type { Plan } from '../../model/plan.ts';
 import type { Check } from '../../model/progress.ts';
-import type { HostName, MongodbMember, ResticStore, Site } from '../../model/site.ts';
-import { siteWith } from '../stores/support.ts';
+import type { MongodbRecord, MongodbSetRecord } from '../../model/manifest.ts';
+import type { Drill, HostName, MongodbMember, Procedure, ResticStore, Site } from '../../model/site.ts';
+import { copyTo, manifestOf, setOf, siteWith } from '../stores/support.ts';
 import { asNobody, copy, host, isRoot, makePlace, withTools } from './support.ts';
 import type { Place } from './support.ts';
 
@@ -51,7 +53,7 @@ function planOf(...databases: ('offer' | 'cluster')[]): Plan {
   const base = { usedBy: [], from: 'primary', mongosHost: null, members: [], allowSetDown: false };
   return {
     ...{ site: 'vitam', procedure: 'nightly', holds: {}, upBy: '2126-11-21T08:30:00.000Z' },
-    stores: { vault: { keeper: host, shared: true } },
+    ...{ hosts: [host], stores: { vault: { keeper: host, shared: true } } },
     steps: [
       {
         ...{ id: '1', label: 'backup', kind: 'backup', to: ['vault'] },
@@ -88,6 +90,57 @@ test('what is to be copied is counted before anything is stopped, and its size s
   ]);
   expect(checks.at(-2)?.detail).toBe(`1 files, 1.5 MB, readable, all of them in ${place.tree}`);
   expect(checks.at(-1)?.detail).toContain('at most 1.5 MB to copy from here');
+});
+
+describe('where sets have to be proven', () => {
+  const drill = (): Drill => ({
+    ...{ scratch: place.folder, memoryBytes: 1e9, leaveFreeBytes: 0, checks: [] },
+  });
+  const procedure = { proveEveryMs: 86_400_000, steps: [] } as unknown as Procedure;
+  const rows = async (changes: Partial<Drill>) => {
+    const of = { ...site(), drill: { ...drill(), ...changes }, procedures: { nightly: procedure } };
+    return (await preflight(host, of)).filter(({ subject }) => subject === 'drills from vault');
+  };
+
+  test('a drill that would not fit, of the data as it is now, is a warning before it is asked for', async () => {
+    await writeFile(inTree('one'), Buffer.alloc(1_500_000));
+    expect(await rows({})).toMatchObject([{ verdict: 'go' }]);
+    expect(await rows({ diskBytes: 100e6 })).toMatchObject([
+      {
+        verdict: 'warning',
+        detail: expect.stringMatching(
+          /needs 5\d\d\.\d MB for database offer \(1\.5 MB unpacked\), and drill\.disk lets it write 100\.0 MB: raise it/,
+        ),
+      },
+    ]);
+    expect(await rows({ scratch: inTree('none') })).toMatchObject([
+      { verdict: 'warning', detail: expect.stringContaining('is not there: make it, or mount its disk') },
+    ]);
+  });
+
+  test('a release of which no mongod is there is a warning; a host without a part in the night is named', async () => {
+    const set = setOf('2026-11-20T190000Z-0a1b2c3d');
+    const artifact = await copyTo(site(), host, set, 'cluster/rs.tar.zst', place.tree);
+    const record = { set: 'rs', artifact: artifact.name, version: '6.0.27' } as MongodbSetRecord;
+    const cluster = { engine: 'mongodb', database: 'cluster', sets: [record] } as unknown as MongodbRecord;
+    const manifest = manifestOf(set, [{ ...artifact, database: 'cluster' }], { databases: [cluster] });
+    await createStoreActivities({ site: site(), host }).publishSet({
+      ...{ site: 'vitam', store: 'vault', manifest },
+    });
+    expect(await rows({ mongod: ['echo', 'db version v6.0.5'] })).toMatchObject([{ verdict: 'go' }]);
+    expect(await rows({ mongod: ['echo', 'db version v7.0.11'] })).toMatchObject([
+      {
+        verdict: 'warning',
+        detail: expect.stringMatching(/mongod 6\.0\.27.*of drill is 7\.0\.11.*one of 6\.0/),
+      },
+    ]);
+    expect(await rows({ host: 'elsewhere' })).toMatchObject([
+      {
+        verdict: 'go',
+        detail: expect.stringContaining('they are on elsewhere, which has no part in this night'),
+      },
+    ]);
+  });
 });
 
 test('a restic that is too old for a repository is a no-go', async () => {
