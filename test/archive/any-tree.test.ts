@@ -37,7 +37,7 @@ const entry = fc.oneof(
 );
 type Entry = typeof entry extends fc.Arbitrary<infer T> ? T : never;
 
-test('any tree of files comes back bit for bit, with names, links, holes, modes, owners, times, attributes and ACLs', async () => {
+test('any tree of files comes back bit for bit, holes as zeros, with names, links, modes, owners, times, attributes and ACLs', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(entry, { maxLength: 12 }), async (entries) => {
       const folder = await mkdtemp(join(tmpdir(), 'coldbackup-any-tree-'));

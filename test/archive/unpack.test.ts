@@ -26,7 +26,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
 describe('a real artifact', () => {
-  test('is back as it was: names, links, modes, extended attributes, sparse files', async () => {
+  test('is back as it was: names, links, modes, extended attributes, the content of sparse files', async () => {
     const tree = join(folder, 'tree');
     const script = `
       mkdir -p sub/empty; printf one > one; ln one two; ln -s one three; ln -s ../one sub/up; ln -s ${tree}/sub whole
