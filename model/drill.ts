@@ -1,5 +1,22 @@
 import type { CheckAnswer } from './activities.ts';
-import type { CheckProof } from './manifest.ts';
+import type { CheckProof, SetSummary } from './manifest.ts';
+
+/**
+ * A proof is of the bytes in one store: of those that hold a complete set, the one that was drilled least recently, so that each
+ * has its turn. Passed or not: what failed is said, and is no reason to try nothing else. Of equal ones the first.
+ */
+export function leastDrilled(sets: readonly SetSummary[]): string | undefined {
+  const whole = sets.filter(({ complete, publishedAt }) => complete && publishedAt !== '');
+  const newest = new Map<string, string>();
+  for (const { store, proof } of whole) {
+    const before = newest.get(store) ?? '';
+    newest.set(store, proof !== undefined && proof.at > before ? proof.at : before);
+  }
+  return [...newest].reduce<readonly [string, string] | undefined>(
+    (least, one) => (least === undefined || one[1] < least[1] ? one : least),
+    undefined,
+  )?.[0];
+}
 
 /** Answers of several hosts to one question are one answer. */
 export function judgeChecks(answers: readonly CheckAnswer[]): readonly CheckProof[] {

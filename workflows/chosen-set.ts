@@ -84,6 +84,7 @@ export async function chosenSet({
   procedure,
   set: id,
   store,
+  prefer,
 }: {
   readonly site: string;
   /** Only sets of this one. */
@@ -92,15 +93,17 @@ export async function chosenSet({
   readonly set?: string;
   /** Absent: the first that has it. */
   readonly store?: string;
+  /** Of all sets, the newest first: the store that the newest complete one is taken from; absent: whichever has it. */
+  readonly prefer?: (sets: readonly SetSummary[]) => string | undefined;
 }): Promise<ChosenSet> {
   const info = await siteInfo(site);
   const which = { ...(procedure !== undefined && { procedure }), ...(store !== undefined && { store }) };
   const { sets, failed } = patched('stores-that-answer')
     ? await listAll(info, which)
     : await listEvery(info, procedure);
-  const inStore = sets.filter(
-    (one) => one.publishedAt !== '' && (store === undefined || one.store === store),
-  );
+  const all = sets.filter(({ publishedAt }) => publishedAt !== '');
+  const from = store ?? (id === undefined ? prefer?.(all) : undefined);
+  const inStore = all.filter((one) => from === undefined || one.store === from);
   const found =
     id === undefined
       ? inStore.find(({ complete }) => complete)

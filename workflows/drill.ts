@@ -1,7 +1,7 @@
 import { ApplicationFailure } from '@temporalio/common';
-import { isCancellation, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import { isCancellation, patched, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
 import type { SiteInfo } from '../model/activities.ts';
-import { judgeChecks } from '../model/drill.ts';
+import { judgeChecks, leastDrilled } from '../model/drill.ts';
 import type { Manifest, Proof, SetRef } from '../model/manifest.ts';
 import type { Instant } from '../model/plan.ts';
 import type { HostName } from '../model/site.ts';
@@ -21,7 +21,7 @@ export interface DrillInput {
   readonly procedure?: string;
   /** Its id, or the beginning of one; absent: the newest complete set. */
   readonly set?: string;
-  /** Absent: the first that has it. */
+  /** Absent: the first that has it; of no named set: the one that was drilled least recently. */
   readonly store?: string;
 }
 
@@ -43,7 +43,8 @@ export async function drill(input: DrillInput): Promise<Drill> {
   const { site } = input;
   const at = nowInstant();
   const info = await siteInfo(site);
-  const { set, store, warnings } = await chosenSet(input);
+  const prefer = patched('least-drilled') ? { prefer: leastDrilled } : {};
+  const { set, store, warnings } = await chosenSet({ ...input, ...prefer });
   const manifest = await setShow({ site, store, set });
   const hosts = hostsOf(info, store, manifest);
   const { keeper = '', shared = true } = info.stores[store] ?? {};
