@@ -235,6 +235,11 @@ export class ColdbackupClient {
     return ask(this.#link, 'setProofs', { site, store, set });
   }
 
+  /** Of all sets that are there, the newest first. */
+  drills(site: string): Promise<readonly Drill[]> {
+    return ask(this.#link, 'drills', { site });
+  }
+
   /**
    * Starts a drill: a set is restored into scratch instances and compared. One at a time for each site.
    * @throws AlreadyRunningError

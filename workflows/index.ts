@@ -4,6 +4,7 @@ export { drill } from './drill.ts';
 export { restore } from './restore.ts';
 export { verify } from './verify.ts';
 export {
+  drills,
   hosts,
   ledger,
   plan,

@@ -5,6 +5,7 @@ import type { Plan } from '../model/plan.ts';
 import type { Check } from '../model/progress.ts';
 import { agent, control } from './agents.ts';
 import { listAll, type Listing } from './chosen-set.ts';
+import type { Drill } from './drill.ts';
 import { whileInUse } from './in-use.ts';
 import { messageOf } from './ledger.ts';
 import type { ProcedureInput } from './messages.ts';
@@ -126,6 +127,19 @@ export async function setProofs(input: {
   return agent(input.site, keeper, { summary: `proofs of ${input.set.id}`, withinMs: shortMs }).readProofs(
     input,
   );
+}
+
+/** `coldbackup drill --history`: the drills of all sets in the stores that answer, the newest first. */
+export async function drills({ site }: { site: string }): Promise<readonly Drill[]> {
+  const { sets: all } = await sets({ site });
+  const drilled = await Promise.all(
+    all
+      .filter(({ proof }) => proof !== undefined)
+      .map(async ({ set, store }) =>
+        (await setProofs({ site, store, set })).map((proof): Drill => ({ set, store, proof })),
+      ),
+  );
+  return drilled.flat().sort((one, other) => other.proof.at.localeCompare(one.proof.at));
 }
 
 /**

@@ -1,12 +1,13 @@
 import type { Command } from 'commander';
 import { endWith } from '../ending.ts';
-import { drillScreen } from '../screens/drill.ts';
+import { drillScreen, drillsScreen } from '../screens/drill.ts';
 import { paint, print, printJson } from '../terminal.ts';
 import { withClient, type ServerOptions } from '../with-client.ts';
 
 interface DrillOptions extends ServerOptions {
   readonly store?: string;
   readonly wait?: boolean;
+  readonly history?: boolean;
   readonly json?: boolean;
 }
 
@@ -19,13 +20,25 @@ export function addDrill(program: Command): void {
     )
     .argument('<site>')
     .argument('[set]', 'its id, or the beginning of it; left out: the newest')
-    .option('--store <name>', 'where it is in several stores')
+    .option(
+      '--store <name>',
+      'where it is in several stores; left out: without a set, the one that was drilled least recently',
+    )
     .option('--wait', 'stay until the end, and exit 1 when the set is not what it was')
-    .option('--json', 'print the proof (with --wait), or the ids of the drill')
-    .addHelpText('after', '\nExample:\n  coldbackup drill vitam --wait')
+    .option('--history', 'drill nothing: show the drills of the sets that are there, and what a restore took')
+    .option('--json', 'print the proof (with --wait), the history, or the ids of the drill')
+    .addHelpText('after', '\nExamples:\n  coldbackup drill vitam --wait\n  coldbackup drill vitam --history')
     .action(async (site: string, set: string | undefined, _, command: Command) => {
-      const { store, wait, json, ...server } = command.optsWithGlobals<DrillOptions>();
+      const { store, wait, history, json, ...server } = command.optsWithGlobals<DrillOptions>();
       await withClient(server, async (client) => {
+        if (history === true) {
+          const drills = (await client.drills(site)).filter(
+            (one) => one.set.id.startsWith(set ?? '') && (store === undefined || one.store === store),
+          );
+          if (json === true) printJson(drills);
+          else print(drillsScreen(drills, paint()));
+          return;
+        }
         const started = await client.startDrill({
           site,
           ...(set !== undefined && { set }),
