@@ -6,6 +6,7 @@ import { Client, Connection } from '@temporalio/client';
 import { createMiniSite, type MiniSite } from '../cli/mini-site.ts';
 import { startAll, type Running } from '../cli/coldbackup.ts';
 import type { RunRef } from '../../client/reports.ts';
+import type { Report } from '../../model/progress.ts';
 import type { Drill } from '../../workflows/drill.ts';
 import { controlQueue } from '../../workflows/messages.ts';
 import type { VerifyInput } from '../../workflows/verify.ts';
@@ -66,6 +67,17 @@ describe('coldbackup drill', () => {
     ]);
   });
 
+  test('has a history over all sets: what a restore took, against the median of those that passed before', async () => {
+    const { code, stdout } = await all.coldbackup('drill', 'mini', '--history');
+    expect(code).toBe(0);
+    const rows = stdout.trim().split('\n');
+    expect(rows[0]).toMatch(/^drill +procedure +set +store +outcome +content +unpack +open +a restore$/);
+    expect(rows.slice(1).map((row) => / (proven|FAILED) /.exec(row)?.[1])).toEqual([
+      ...['proven', 'FAILED', 'proven'],
+    ]);
+    expect(rows[1]).toMatch(new RegExp(`nightly +${set} +vault .* % \\(median of 1 before: `));
+  });
+
   test('starts by a schedule, as reading sets again does, which is paused and triggered apart from the nights', async () => {
     const { coldbackup } = all;
     expect((await coldbackup('schedule', 'apply', site.file)).stdout).toContain('2 created');
@@ -102,6 +114,26 @@ describe('coldbackup drill', () => {
     mend();
     await verify(0);
     expect((await all.coldbackup('sets', 'mini')).stdout).not.toContain('DAMAGED');
+  });
+
+  test('of which the newest proof is older than prove-every is a warning: of the plan, of status, of the report', async () => {
+    const proofs = join(site.store, 'mini', 'nightly', set, 'proofs.json');
+    const late = new Date(Date.now() - 91 * 86_400_000).toISOString();
+    writeFileSync(proofs, readFileSync(proofs, 'utf8').replaceAll(/"at": "[^"]+"/g, `"at": "${late}"`));
+    const words = `proofs in vault: the newest proof is of ${late}, of set ${set} (prove-every: 90d)`;
+    const { stdout: plan } = await all.coldbackup('plan', 'mini', 'nightly');
+    expect(plan).toMatch(/^warning +db-1 +proofs in vault +the newest proof is of /m);
+    site.setBusy(1);
+    const night = all.coldbackup('run', 'mini', 'nightly', '--again', '--wait', '--json');
+    const status = async () => (await all.coldbackup('status', 'mini')).stdout;
+    await waitFor(async () => (await status()).includes(`note   db-1: ${words}`), {
+      ...{ what: 'status to say so', withinMs: 60_000 },
+    });
+    site.setBusy(0);
+    const { code, stdout } = await night;
+    expect([code, (JSON.parse(stdout) as Report).warnings]).toEqual([0, [`db-1: ${words}`]]);
+    expect((await all.coldbackup('drill', 'mini', '--wait')).code).toBe(0);
+    expect((await all.coldbackup('plan', 'mini', 'nightly')).stdout).not.toMatch(/^warning .*newest proof/m);
   });
 
   test('does not begin while a run holds the host: nothing is recorded', async () => {
