@@ -529,7 +529,7 @@ export interface MongodbTopology {
 
 export type MongodbMemberInfo = Pick<
   MongodbSetRecord,
-  'version' | 'fcv' | 'options' | 'replicaSetConfig' | 'shardIdentity'
+  'version' | 'arch' | 'fcv' | 'options' | 'replicaSetConfig' | 'shardIdentity'
 >;
 
 export type { DatabaseRecord };

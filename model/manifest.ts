@@ -32,6 +32,16 @@ export interface Artifact {
   readonly endedAt: Instant;
   /** Sockets, FIFOs, devices and excluded paths: listed, never opened. */
   readonly leftOut: readonly string[];
+  /** Of the host that it was taken on. Absent: an earlier version made it. */
+  readonly machine?: Machine;
+  /** Of each root, by its path: `998:998`. Absent: an earlier version made it. */
+  readonly owners?: Readonly<Record<string, string>>;
+}
+
+export interface Machine {
+  /** As `uname -m` says it. */
+  readonly arch: string;
+  readonly byteOrder: 'little-endian' | 'big-endian';
 }
 
 /** What became of one read that goes to several stores. */
@@ -85,6 +95,8 @@ export interface MongodbSetRecord {
   /** The set's point: every artifact holds all up to it. null for a standalone server. */
   readonly marker: Optime | null;
   readonly version: string;
+  /** That the mongod was built for, by itself. Absent: an earlier version made the set. */
+  readonly arch?: string;
   readonly fcv: string;
   readonly options: Readonly<Record<string, unknown>>;
   readonly replicaSetConfig: Readonly<Record<string, unknown>> | null;

@@ -2,6 +2,7 @@ import type { CopyInput } from '../../model/activities.ts';
 import type { Artifact, Copies } from '../../model/manifest.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { openStore } from '../stores/activities.ts';
+import { ownerOf, thisMachine } from '../system/machine.ts';
 import { copyTree } from './copy-tree.ts';
 import type { CopyHooks } from './copy-tree.ts';
 
@@ -50,12 +51,15 @@ export async function copyToStores(
     hooks,
   );
   const endedAt = new Date().toISOString();
+  const owners = Object.fromEntries(
+    await Promise.all(roots.map(async (root) => [root, await ownerOf(root)] as const)),
+  );
   return {
     artifacts: copied.map(({ store, ...tree }) => ({
       name: input.artifact,
       ...{ store, host, database: input.source.database },
       ...tree,
-      ...{ startedAt, endedAt },
+      ...{ startedAt, endedAt, machine: thisMachine(), owners },
     })),
     failed: [...failed].map(([store, error]) => ({
       store,

@@ -35,8 +35,11 @@ async function describe(client: MongoClient): Promise<MongodbMemberInfo> {
   const shardIdentity = await admin
     .collection<Document & { _id: string }>('system.version')
     .findOne({ _id: 'shardIdentity' }, { promoteValues: false });
+  const build = await admin.command({ buildInfo: 1 });
+  const arch: unknown = (build['buildEnvironment'] as Document | undefined)?.['target_arch'];
   return {
-    version: String((await admin.command({ buildInfo: 1 }))['version']),
+    version: String(build['version']),
+    ...(typeof arch === 'string' && { arch }),
     fcv: await readFcv(client),
     options: withoutSecrets((await admin.command({ getCmdLineOpts: 1 }))['parsed'] as Plain),
     replicaSetConfig: config && toPlain(config),

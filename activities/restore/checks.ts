@@ -13,8 +13,10 @@ import { describeMember } from '../mongodb/describe.ts';
 import { openStore } from '../stores/activities.ts';
 import { sizeText } from '../stores/size-text.ts';
 import { nameOf, showSet } from '../stores/sets.ts';
+import { thisMachine } from '../system/machine.ts';
 import { lookAt } from './files.ts';
 import { lookRoot, lookRows } from './look.ts';
+import { originRows } from './origin.ts';
 import { dataRoots } from './place.ts';
 import { artifactFor } from './unpack.ts';
 
@@ -47,10 +49,14 @@ export async function checkRestore(
               'take another set, or another store',
             );
       const record = memberRecord(manifest, target);
+      const roots = dataRoots(site, host, restoredAs(target));
+      const origin =
+        target.to === undefined ? await originRows(wanted, record, { roots, here: thisMachine() }) : [];
       return [
         artifact,
+        ...origin.map(({ verdict, detail, hint }) => row(verdict, detail, hint)),
         ...(target.to === undefined
-          ? await placeRows(dataRoots(site, host, restoredAs(target)), row)
+          ? await placeRows(roots, row)
           : (await lookRows(site, lookRoot(site, host, target.to))).map(({ verdict, detail, hint }) =>
               row(verdict, detail, hint),
             )),
@@ -182,7 +188,30 @@ async function memberRows(
   if (problems.length > 0) return problems.map((problem) => row('no-go', problem));
   return [
     ...opener,
+    ...otherRows(now, record, row),
     row('go', `mongod ${now.version}, as the set was written by ${record.version}, fcv ${record.fcv}`),
+  ];
+}
+
+/** What a mongod of the same release opens all the same. */
+function otherRows(
+  now: Pick<MongodbSetRecord, 'arch' | 'fcv'>,
+  { arch, fcv }: Pick<MongodbSetRecord, 'arch' | 'fcv'>,
+  row: Row,
+): readonly Check[] {
+  return [
+    ...(now.fcv === fcv
+      ? []
+      : [
+          row(
+            'warning',
+            `its feature compatibility version is ${now.fcv}, and was ${fcv} when the set was taken: it will be ${fcv} again`,
+            'set it afterwards with setFeatureCompatibilityVersion',
+          ),
+        ]),
+    ...(arch === undefined || now.arch === undefined || arch === now.arch
+      ? []
+      : [row('warning', `it is a mongod for ${now.arch}, and the set was written by one for ${arch}`)]),
   ];
 }
 

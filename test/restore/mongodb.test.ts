@@ -76,7 +76,7 @@ describe('coldbackup restore of MongoDB', () => {
     });
   }, 180_000);
 
-  test('says no to a set of another release or another set, and what it would do with other members; nothing is changed', async () => {
+  test('says no to a set of another release or another set, and what is different besides; nothing is changed', async () => {
     await forged((text) => text.replace(/"version": "6\.0\./, '"version": "5.0.'))(
       'the set was written by 5.0.',
       3,
@@ -85,6 +85,8 @@ describe('coldbackup restore of MongoDB', () => {
     const [member] = one.set.members;
     const elsewhere = { from: `"host": "${member?.name ?? ''}"`, to: '"host": "10.0.0.9:27017"' };
     await forged((text) => text.replace(elsewhere.from, elsewhere.to))('becomes a replica set of', 0);
+    await forged((text) => text.replace('"fcv": "6.0"', '"fcv": "5.0"'))('was 5.0 when the set was taken', 0);
+    await forged((text) => text.replaceAll('"arch": "', '"arch": "not-'))('was written by one for not-', 0);
     await forged((text) => text.replace('"format": 1', '"format": 2'))('no set', 2);
   });
 
