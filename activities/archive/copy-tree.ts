@@ -95,6 +95,7 @@ export async function copyTree(copy: TreeCopy, hooks: CopyHooks): Promise<Copied
     const opened = await openOutlets({
       ...{ stores: copy.stores, set: copy.set, owner: copy.owner, needs: copy.needs ?? 'all', start },
       ...{ archive: copy.artifact, list: fileListName(copy.artifact) },
+      atMostBytes: atMostBytes(before),
       mustGoOn: () => abandon.signal.throwIfAborted(),
     });
     outlets = opened;
@@ -130,6 +131,14 @@ export async function copyTree(copy: TreeCopy, hooks: CopyHooks): Promise<Copied
     await Promise.race([discarded, sleep(patienceMs, undefined, { ref: false })]);
     throw error;
   }
+}
+
+/**
+ * Names with their headers and padding; content that does not compress, in the frames of zstd and age. A name of 4,096
+ * bytes or many extended attributes take more, and so may hard links whose other names lie elsewhere.
+ */
+function atMostBytes({ totalBytes, files, others }: Survey): number {
+  return Math.ceil(1.001 * totalBytes) + 4_096 * (files + others + 256);
 }
 
 /** Linux stamps files with the time of its last tick, which is at most this much ago. */

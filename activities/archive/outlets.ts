@@ -33,6 +33,8 @@ export interface OutletsSpec {
   readonly archive: string;
   readonly list: string;
   readonly owner: string;
+  /** What the archive may have, encrypted or not. */
+  readonly atMostBytes: number;
   /** any: a store that fails is left out, while there is another one. all: it ends the copy. */
   readonly needs: 'all' | 'any';
   readonly start: (argv: readonly string[], stdin: 'pipe') => RunningProcess;
@@ -47,8 +49,9 @@ export async function openOutlets(spec: OutletsSpec): Promise<Outlets> {
   const failed = new Map<string, unknown>();
   let left: Outlet[] = [];
 
-  const begin = async (store: Store, file: string): Promise<StoredFile> => {
-    const stored = createStoredFile(await store.create(set, file, owner), store.encrypt, start);
+  const begin = async (store: Store, file: string, atMostBytes?: number): Promise<StoredFile> => {
+    const part = await store.create(set, file, owner, atMostBytes);
+    const stored = createStoredFile(part, store.encrypt, start);
     begun.push(stored);
     try {
       spec.mustGoOn();
@@ -67,7 +70,7 @@ export async function openOutlets(spec: OutletsSpec): Promise<Outlets> {
       spec.stores,
       ({ name }) => name,
       async (store): Promise<Outlet> => {
-        const archive = await begin(store, spec.archive);
+        const archive = await begin(store, spec.archive, spec.atMostBytes);
         return { store, archive, list: await begin(store, spec.list) };
       },
     );

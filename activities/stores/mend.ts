@@ -70,7 +70,7 @@ async function isGood(
 async function replace(
   store: Store,
   { set }: Manifest,
-  { name, sha256 }: Pick<StoredFile, 'name' | 'sha256'>,
+  { name, sha256, sizeBytes }: StoredFile,
   sources: readonly Source[],
   signal: AbortSignal,
 ): Promise<string | null> {
@@ -79,7 +79,7 @@ async function replace(
       .flatMap(filesOf)
       .find((other) => other.name === name && other.sha256 === sha256);
     if (same === undefined || (await sizeAt(source, set, name)) === null) continue;
-    const part = await store.create(set, name, 'mend');
+    const part = await store.create(set, name, 'mend', sizeBytes);
     try {
       const hash = createHash('sha256');
       for await (const chunk of untilItFails(source.store.read(set, name))) {

@@ -17,8 +17,8 @@ export function limited(store: Store, bytesPerSecond: number): Store {
   const down = rateOf(`${store.place} down ${bytesPerSecond}`, bytesPerSecond);
   return {
     ...store,
-    async create(set, file, owner) {
-      const part = await store.create(set, file, owner);
+    async create(...what) {
+      const part = await store.create(...what);
       return {
         async write(chunk) {
           await up.take(chunk.length);

@@ -19,8 +19,11 @@ export interface Store {
   /** It keeps once what is there several times: what is compressed for it should begin anew where content does. */
   readonly deduplicates?: true;
 
-  /** Begins a file; it has no name that counts until it is sealed. An older part of the same owner is dropped. */
-  create(set: SetRef, file: string, owner: string): Promise<Part>;
+  /**
+   * Begins a file; it has no name that counts until it is sealed. An older part of the same owner is dropped.
+   * @param atMostBytes what is foreseen to be written; more is taken all the same.
+   */
+  create(set: SetRef, file: string, owner: string, atMostBytes?: number): Promise<Part>;
   /** null: there is no such file. */
   sizeBytes(set: SetRef, file: string): Promise<number | null>;
   read(set: SetRef, file: string): AsyncIterable<Buffer>;

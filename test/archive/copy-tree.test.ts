@@ -17,6 +17,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createDirectoryStore } from '../../activities/stores/directory.ts';
+import type { Store } from '../../activities/stores/store.ts';
 import { groupIsAlive, runCommand } from '../../activities/system/command.ts';
 import {
   asNobody,
@@ -300,6 +301,22 @@ describe('a copy that cannot end well', () => {
     await expect(copy(place, { stores: [store] })).rejects.toThrow('is its disk mounted?');
     await expect(stat(directory)).rejects.toThrow('ENOENT');
   });
+});
+
+test('a store is told how large the archive can be, before it has any of it', async () => {
+  await writeFile(inTree('random'), randomBytes(mebibyte));
+  for (let n = 0; n < 200; n += 1) await writeFile(inTree(`small-${n}-${'x'.repeat(200)}`), randomBytes(700));
+  const told: (number | undefined)[] = [];
+  const store: Store = {
+    ...place.store,
+    create: (...what) => {
+      told.push(what[3]);
+      return place.store.create(...what);
+    },
+  };
+  const { sizeBytes } = await copy(place, { stores: [store] });
+  const [archive = 0, list] = told;
+  expect([archive > sizeBytes, archive < 3 * sizeBytes, list]).toEqual([true, true, undefined]);
 });
 
 test('progress counts the content read and what the store took, up to the end', async () => {

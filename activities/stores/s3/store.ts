@@ -31,7 +31,7 @@ export function createS3Store(
     shared: spec.shared,
     place,
 
-    create: (set, file, owner) =>
+    create: (set, file, owner, atMostBytes) =>
       asked(`begin ${file}`, async () => {
         const key = keyOf(set, filePath(file));
         const mark = keyOf(set, partPath(file, owner));
@@ -40,7 +40,8 @@ export function createS3Store(
         try {
           await bucket.put(mark, JSON.stringify(upload));
           const client = await bucket.client();
-          return createPart(upload, mark, createUploader(client, spec.bucket, upload, withinMs));
+          const uploader = createUploader(client, spec.bucket, upload, withinMs, atMostBytes);
+          return createPart(upload, mark, uploader);
         } catch (error) {
           await bucket.abortUpload(upload).catch(() => undefined);
           throw error;

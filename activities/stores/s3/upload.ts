@@ -5,11 +5,17 @@ import { persist } from '../patience.ts';
 import { isOutage } from './errors.ts';
 
 const mib = 1024 * 1024;
-/** At most 10,000 parts make an object (Amazon S3 User Guide, "multipart upload limits"): later ones are larger. */
-const firstPartBytes = 16 * mib;
-const doubleEvery = 1_250;
-/** With the part that is gathered. */
-const underWayBytes = 64 * mib;
+/**
+ * At most 10,000 parts make an object (Amazon S3 User Guide, "multipart upload limits"). What is foreseen fits into so
+ * many of one size; of what comes over that the parts double, so that the largest object, 5 TB, still fits.
+ */
+const foreseenParts = 6_800;
+const smallestPartBytes = 8 * mib;
+const doubleEvery = 100;
+/** No digest is taken of more in one call (INT_MAX). */
+const largestPartBytes = 2_047 * mib;
+/** With the part that is gathered; of large parts two. */
+const underWayBytes = 24 * mib;
 
 interface Sent {
   readonly number: number;
@@ -35,13 +41,14 @@ export interface Uploaded {
 
 /**
  * The parts of one object, one after the other; the server refuses one whose SHA-256 is not the one that we took. One that
- * fails is sent again while the server may be back `withinMs`.
+ * fails is sent again while the server may be back `withinMs`. How large they are follows from `atMostBytes`.
  */
 export function createUploader(
   client: S3Client,
   bucket: string,
   { key, uploadId }: Upload,
   withinMs: number,
+  atMostBytes = 0,
 ) {
   const ended = new AbortController();
   const patience: Patience = { withinMs, mayPass: isOutage, signal: ended.signal };
@@ -94,7 +101,8 @@ export function createUploader(
   };
   /** For the next part. Waits until there is room for it. */
   const memoryFor = async (bytes: number): Promise<Buffer> => {
-    while (underWay.size > 0 && inFlightBytes + bytes > underWayBytes) await Promise.race(underWay);
+    const most = Math.max(underWayBytes, 2 * bytes);
+    while (underWay.size > 0 && inFlightBytes + bytes > most) await Promise.race(underWay);
     mustBeWell();
     spare = spare.filter(({ length }) => length === bytes);
     return spare.pop() ?? Buffer.allocUnsafeSlow(bytes);
@@ -104,7 +112,7 @@ export function createUploader(
       mustBeWell();
       sizeBytes += chunk.length;
       for (let from = 0; from < chunk.length;) {
-        const memory = (gathered ??= await memoryFor(partBytes(number)));
+        const memory = (gathered ??= await memoryFor(partBytes(number, atMostBytes)));
         const copied = chunk.copy(memory, gatheredBytes, from);
         from += copied;
         gatheredBytes += copied;
@@ -140,7 +148,9 @@ export function createUploader(
   };
 }
 
-/** 16 MiB, and twice as much after each 1,250 parts: 5 TB, the largest object, in 10,000 of them. */
-export function partBytes(before: number): number {
-  return firstPartBytes * 2 ** Math.floor(before / doubleEvery);
+/** Of the part after so many others, of an object that is foreseen to have at most so many bytes. */
+export function partBytes(before: number, atMostBytes = 0): number {
+  const foreseen = Math.max(smallestPartBytes, Math.ceil(atMostBytes / foreseenParts / mib) * mib);
+  const doubled = Math.max(0, Math.ceil((before + 1 - foreseenParts) / doubleEvery));
+  return Math.min(largestPartBytes, foreseen * 2 ** doubled);
 }
