@@ -2,6 +2,7 @@ import { mkdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { runCommand } from '../activities/system/command.ts';
+import type { Store } from '../model/site.ts';
 import type { PassFigures, PassRequest } from './pass.ts';
 
 /** One way to back up a tree and to restore it. Times are of the work alone: what it needs before is there already. */
@@ -19,13 +20,16 @@ export interface Took {
   readonly peakRssMb?: number;
 }
 
-/** The pass that an agent makes, in a process of its own. */
+/** The pass that an agent makes, in a process of its own, into folders. */
 export function coldbackupArm(name: string, stores: readonly string[]): Arm {
-  const request = (folder: string) => ({ stores: stores.map((store) => join(folder, store)) });
+  const request = (folder: string) => ({
+    stores: stores.map((store) => directoryStore(join(folder, store))),
+    note: join(folder, 'artifact.json'),
+  });
   return {
     name,
     prepare: async (folder) => {
-      for (const store of request(folder).stores) await mkdir(store, { recursive: true });
+      for (const store of stores) await mkdir(join(folder, store), { recursive: true });
     },
     backup: async (tree, folder) => pass({ ...request(folder), tree }),
     restore: async (folder, target, tree) => ({
@@ -85,6 +89,10 @@ export function borgArm(): Arm {
   };
 }
 
+export function directoryStore(directory: string): Store {
+  return { kind: 'directory', directory, shared: false, keeper: 'bench' };
+}
+
 export async function bytesIn(folder: string): Promise<number> {
   const { stdout } = await runCommand(['du', '--summarize', '--block-size=1', folder]);
   return Number.parseInt(stdout, 10);
@@ -104,7 +112,7 @@ export async function emptied(folder: string): Promise<string> {
   return folder;
 }
 
-async function pass(request: PassRequest): Promise<PassFigures> {
+export async function pass(request: PassRequest): Promise<PassFigures> {
   const program = fileURLToPath(new URL('pass.js', import.meta.url));
   const { stdout } = await runCommand([process.execPath, program, JSON.stringify(request)]);
   return JSON.parse(stdout) as PassFigures;

@@ -2,6 +2,7 @@
 const benches: Readonly<Record<string, () => Promise<unknown>>> = {
   archive: () => import('./archive.ts'),
   downtime: () => import('./downtime.ts'),
+  memory: () => import('./memory.ts'),
   night: () => import('./night.ts'),
   sftp: () => import('./sftp.ts'),
   step: () => import('./step.ts'),

@@ -1,15 +1,16 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { copyTree } from '../activities/archive/copy-tree.ts';
 import { unpackArtifact } from '../activities/archive/unpack.ts';
-import { createDirectoryStore } from '../activities/stores/directory.ts';
-import type { Store } from '../activities/stores/store.ts';
+import { openStore } from '../activities/stores/activities.ts';
+import { DEFAULT_LIMITS } from '../config/schema/limits.ts';
 import type { Artifact } from '../model/manifest.ts';
+import type { Site, Store as StoreSpec } from '../model/site.ts';
 
 /** `node dist/bench/pass.js REQUEST`: copies a tree to stores, or unpacks it from the first, once; says its figures. */
 export interface PassRequest {
-  /** Directories. */
-  readonly stores: readonly string[];
+  readonly stores: readonly StoreSpec[];
+  /** The file that keeps what a copy knows of its artifact, for the restore. */
+  readonly note: string;
   /** To copy. */
   readonly tree?: string;
   /** To unpack into. */
@@ -18,6 +19,7 @@ export interface PassRequest {
 
 export interface PassFigures {
   readonly ms: number;
+  /** Resident, at the most, of this process alone: not of `tar`, `zstd` and the like. */
   readonly peakRssMb: number;
 }
 
@@ -25,16 +27,19 @@ const host = 'bench';
 const set = { site: 'bench', procedure: 'archive', id: 'one' };
 const { signal } = new AbortController();
 
-const request = JSON.parse(process.argv[2] ?? '{}') as PassRequest;
-const stores = request.stores.map(openDirectory);
-const [first = openDirectory('')] = stores;
-const note = join(first.place, 'artifact.json');
+const { note, ...request } = JSON.parse(process.argv[2] ?? '{}') as PassRequest;
+const site: Site = {
+  ...{ site: set.site, timezone: 'UTC', hosts: [host], limits: DEFAULT_LIMITS },
+  ...{ services: {}, jobs: {}, counts: {}, databases: {}, procedures: {} },
+  stores: Object.fromEntries(request.stores.map((spec, index) => [`store-${index}`, spec])),
+};
+const stores = Object.keys(site.stores).map((name) => openStore(site, host, name));
 
 const startedAt = performance.now();
 if (request.tree === undefined) await unpack(request.target ?? '');
 else await copy(request.tree);
 const ms = performance.now() - startedAt;
-const figures: PassFigures = { ms, peakRssMb: process.resourceUsage().maxRSS / 1024 };
+const figures: PassFigures = { ms, peakRssMb: await peakRssMb() };
 process.stdout.write(JSON.stringify(figures));
 
 async function copy(tree: string): Promise<void> {
@@ -47,14 +52,18 @@ async function copy(tree: string): Promise<void> {
 }
 
 async function unpack(target: string): Promise<void> {
+  const [store] = stores;
+  if (store === undefined) throw new Error('no store to unpack from');
   const artifact = JSON.parse(await readFile(note, 'utf8')) as Artifact;
   const { problems } = await unpackArtifact(
-    { store: first, set, artifact, target, links: 'into-roots' },
+    { store, set, artifact, target, links: 'into-roots' },
     { signal },
   );
   if (problems.length > 0) throw new Error(problems.join('; '));
 }
 
-function openDirectory(directory: string): Store {
-  return createDirectoryStore(directory, { kind: 'directory', directory, shared: false, keeper: host }, host);
+/** Not what getrusage says: that begins with what the parent had when it made this process. */
+async function peakRssMb(): Promise<number> {
+  const status = await readFile('/proc/self/status', 'utf8');
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
 }

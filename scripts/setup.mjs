@@ -86,16 +86,33 @@ const components = {
     isThere: () => ['systemctl', 'systemd-run', 'unshare'].every(onPath),
     install: () => installPackages(['systemd', 'util-linux']),
   },
+  mariadb: {
+    what: 'MariaDB, to measure with',
+    takes: '20 s',
+    measuresOnly: true,
+    isThere: () => ['mariadbd', 'mariadb', 'mariadb-install-db'].every(onPath),
+    // Programs alone: no service, no account, nothing that starts.
+    install: () => installPackages(['mariadb-server-core', 'mariadb-client-core']),
+  },
+  borg: {
+    what: 'BorgBackup, to measure against',
+    takes: '20 s',
+    measuresOnly: true,
+    isThere: () => onPath('borg'),
+    install: () => installPackages(['borgbackup']),
+  },
 };
 
+const demo = ['node-modules', 'tools', 'temporal', 'mongodb', 'mongodb-native'];
 const presets = {
-  demo: ['node-modules', 'tools', 'temporal', 'mongodb', 'mongodb-native'],
-  test: Object.keys(components),
+  demo,
+  test: Object.keys(components).filter((name) => !components[name].measuresOnly),
+  bench: [...demo, 'minio', 'sshd', 'restic', 'filesystems', 'mariadb', 'borg'],
 };
 
-const usage = `Usage: node scripts/setup.mjs [NAME...] [--for demo|test]
+const usage = `Usage: node scripts/setup.mjs [NAME...] [--for demo|test|bench]
 
-Installs what is missing of the named components, of those that the demo or the tests need, or of all.
+Installs what is missing of the named components, of those that the demo, the tests or the benches need.
 
 ${Object.entries(components)
   .map(([name, { what, takes }]) => `  ${name.padEnd(16)}${what} (about ${takes})`)
@@ -142,7 +159,8 @@ function wantedNames() {
     console.log(usage);
     process.exit(0);
   }
-  if (values.for && !presets[values.for]) return refuse(`--for ${values.for}: there are demo and test`);
+  if (values.for && !presets[values.for])
+    return refuse(`--for ${values.for}: there are ${Object.keys(presets).join(', ')}`);
   const unknown = positionals.filter((name) => !components[name]);
   if (unknown.length > 0) return refuse(`no such component: ${unknown.join(', ')}`);
   if (positionals.length === 0) return presets[values.for ?? 'test'];

@@ -1,4 +1,4 @@
-import { locate, type ProgramName } from '../../scripts/components.mjs';
+import { locate, type ProgramName } from '#components';
 
 /** How a program of the set-up is run. Throws, with what to do, when it is not there. */
 export function commandOf(name: ProgramName): string[] {

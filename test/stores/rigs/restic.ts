@@ -3,7 +3,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ResticStore } from '../../../model/site.ts';
 import { runCommand } from '../../../activities/system/command.ts';
-import { locate } from '../../../scripts/components.mjs';
+import { locate } from '#components';
 import type { Cleanup } from '../../support/processes.ts';
 
 /** Why there is none here; null: there is one. */

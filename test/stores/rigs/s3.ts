@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import type { S3Store } from '../../../model/site.ts';
-import { locate } from '../../../scripts/components.mjs';
+import { locate } from '#components';
 import { freePort } from '../../support/ports.ts';
 import { waitFor, type Cleanup, type Started } from '../../support/processes.ts';
 import { commandOf } from '../../support/programs.ts';

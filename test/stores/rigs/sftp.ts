@@ -2,7 +2,7 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SftpStore } from '../../../model/site.ts';
 import { runCommand } from '../../../activities/system/command.ts';
-import { locate } from '../../../scripts/components.mjs';
+import { locate } from '#components';
 import { freePort } from '../../support/ports.ts';
 import { sendSignal, waitFor, type Cleanup, type Started } from '../../support/processes.ts';
 import { commandOf } from '../../support/programs.ts';
