@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { LockedError } from '../../activities/system/lock.ts';
+import { keepYoungSpaceSmall } from '../../activities/system/young-space.ts';
 import { loadForHost } from '../site-file.ts';
 import type { ServerOptions } from '../with-client.ts';
 import { asWorker } from '../worker.ts';
@@ -22,6 +23,7 @@ export function addAgent(program: Command): void {
     .option('--state <folder>', 'where the journal is kept', '/var/lib/coldbackup')
     .addHelpText('after', '\nExample:\n  coldbackup agent /etc/coldbackup/vitam.yaml --host app-1')
     .action(async (file: string, _, command: Command) => {
+      keepYoungSpaceSmall();
       const { host, state, ...server } = command.optsWithGlobals<AgentOptions>();
       const loaded = await loadForHost(file, host);
       const { runAgent } = await import('../../workers/agent.ts');
