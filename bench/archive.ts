@@ -12,11 +12,12 @@ import {
   tarArm,
   type Arm,
 } from './arms.ts';
+import { writeDatabases } from './databases.ts';
 import { writeSmallFiles, writeTree } from './corpus.ts';
 import { median, seconds } from './figures.ts';
 
 /**
- * `archive [MB] [ROUNDS]` or `archive --files N [ROUNDS]`: a whole backup, every digest taken and all of it on the disk,
+ * `archive [MB] [ROUNDS]`, `archive --databases [MB OF EACH] [ROUNDS]` or `archive --files N [ROUNDS]`: a whole backup, every digest taken and all of it on the disk,
  * and a whole restore, every digest compared, beside other tools on the same tree, in turn. In a round that is not
  * counted each arm proves that what it restores is the tree.
  */
@@ -39,9 +40,22 @@ const arms: readonly Arm[] = [
 ];
 
 const words = process.argv.slice(2);
-const isFiles = words[0] === '--files';
-const [amount = isFiles ? 1_000_000 : 1_024, rounds = 3] = (isFiles ? words.slice(1) : words).map(Number);
-const chosen = isFiles ? arms.filter(({ name }) => name === ours || name.startsWith('tar | zstd')) : arms;
+const trees = {
+  '--files': {
+    ...{ amount: 1_000_000, what: (count: number) => `${count} small files` },
+    write: (tree: string, count: number) => writeSmallFiles(tree, count, 1024),
+  },
+  '--databases': {
+    ...{ amount: 1_024, what: (mb: number) => `two shards of MongoDB and a MariaDB of ${mb} MB each` },
+    write: writeDatabases,
+  },
+  '--tree': { amount: 1_024, what: (mb: number) => `a tree of ${mb} MB`, write: writeTree },
+};
+const kind = words[0] === '--files' || words[0] === '--databases' ? words[0] : '--tree';
+const { write, what } = trees[kind];
+const [amount = trees[kind].amount, rounds = 3] = words.filter((word) => word !== kind).map(Number);
+const chosen =
+  kind === '--files' ? arms.filter(({ name }) => name === ours || name.startsWith('tar | zstd')) : arms;
 const folder = await mkdtemp(join(tmpdir(), 'coldbackup-bench-'));
 try {
   await race(join(folder, 'tree'));
@@ -57,8 +71,9 @@ interface Sample {
 }
 
 async function race(tree: string): Promise<void> {
-  say(isFiles ? `writing ${amount} small files …` : `writing a tree of ${amount} MB …`);
-  await (isFiles ? writeSmallFiles(tree, amount, 1024) : writeTree(tree, amount));
+  say(`writing ${what(amount)} …`);
+  await write(tree, amount);
+  say(`${((await bytesIn(tree)) / 1e6).toFixed(0)} MB on the disk`);
   const samples = new Map<string, Sample>(
     chosen.map(({ name }) => [name, { backups: [], restores: [], peakRssMb: 0, sizeBytes: 0 }]),
   );

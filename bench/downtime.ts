@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +10,7 @@ import { acceptsConnections, type Member } from '../demo/local/mongodb/server.ts
 import { startDevServer } from '../demo/local/temporal.ts';
 import { waitFor } from '../demo/local/wait.ts';
 import { searchAttributes } from '../workflows/messages.ts';
+import { fillMongodb } from './databases.ts';
 import { command, host, main, startCopiedSet, writeCopySite, type CopiedSet } from './copy-rig.ts';
 import { median, seconds } from './figures.ts';
 
@@ -93,7 +93,7 @@ async function startSets(): Promise<readonly CopiedSet[]> {
       dataIn,
       ...copies,
     });
-    await fill(one);
+    await fillMongodb(one.set.uri, sizeMb);
     sets.push(one);
   }
   return sets;
@@ -189,26 +189,5 @@ async function tarGz(data: string): Promise<void> {
     await runCommand(['tar', '-czf', join(folder, 'data.tar.gz'), '-C', data, '.']);
   } finally {
     rmSync(folder, { recursive: true });
-  }
-}
-
-/** Half random, half repetitive, as real documents compress. */
-async function fill({ set }: CopiedSet): Promise<void> {
-  const client = await MongoClient.connect(set.uri);
-  const bytes = 8_192;
-  const batch = 256;
-  try {
-    // A full oplog that does not reach back for the night is a no-go.
-    await client.db('admin').command({ replSetResizeOplog: 1, size: Math.max(990, 4 * sizeMb) });
-    const collection = client.db('bench').collection('documents');
-    for (let written = 0; written < sizeMb * 1_000_000; written += batch * bytes)
-      await collection.insertMany(
-        Array.from({ length: batch }, () => ({
-          random: randomBytes(bytes / 2),
-          text: '{"state":"validated","unit":"archive-unit"}'.repeat(95),
-        })),
-      );
-  } finally {
-    await client.close();
   }
 }

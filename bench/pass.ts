@@ -5,6 +5,7 @@ import { openStore } from '../activities/stores/activities.ts';
 import { DEFAULT_LIMITS } from '../config/schema/limits.ts';
 import type { Artifact } from '../model/manifest.ts';
 import type { Site, Store as StoreSpec } from '../model/site.ts';
+import { keepYoungSpaceSmall } from '../activities/system/young-space.ts';
 
 /** `node dist/bench/pass.js REQUEST`: copies a tree to stores, or unpacks it from the first, once; says its figures. */
 export interface PassRequest {
@@ -27,6 +28,8 @@ const host = 'bench';
 const set = { site: 'bench', procedure: 'archive', id: 'one' };
 const { signal } = new AbortController();
 
+// As every agent does.
+keepYoungSpaceSmall();
 const { note, ...request } = JSON.parse(process.argv[2] ?? '{}') as PassRequest;
 const site: Site = {
   ...{ site: set.site, timezone: 'UTC', hosts: [host], limits: DEFAULT_LIMITS },
