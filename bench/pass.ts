@@ -1,11 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { copyTree } from '../activities/archive/copy-tree.ts';
-import { unpackArtifact } from '../activities/archive/unpack.ts';
-import { openStore } from '../activities/stores/activities.ts';
-import { DEFAULT_LIMITS } from '../config/schema/limits.ts';
+import { keepYoungSpaceSmall } from '../activities/system/young-space.ts';
 import type { Artifact } from '../model/manifest.ts';
 import type { Site, Store as StoreSpec } from '../model/site.ts';
-import { keepYoungSpaceSmall } from '../activities/system/young-space.ts';
 
 /** `node dist/bench/pass.js REQUEST`: copies a tree to stores, or unpacks it from the first, once; says its figures. */
 export interface PassRequest {
@@ -28,8 +24,12 @@ const host = 'bench';
 const set = { site: 'bench', procedure: 'archive', id: 'one' };
 const { signal } = new AbortController();
 
-// As every agent does.
+// As every agent does, before it loads what it needs.
 keepYoungSpaceSmall();
+const { copyTree } = await import('../activities/archive/copy-tree.ts');
+const { unpackArtifact } = await import('../activities/archive/unpack.ts');
+const { openStore } = await import('../activities/stores/activities.ts');
+const { DEFAULT_LIMITS } = await import('../config/schema/limits.ts');
 const { note, ...request } = JSON.parse(process.argv[2] ?? '{}') as PassRequest;
 const site: Site = {
   ...{ site: set.site, timezone: 'UTC', hosts: [host], limits: DEFAULT_LIMITS },
