@@ -93,7 +93,7 @@ async function runArm(arm: Arm, sample: Sample | undefined, tree: string, proves
   say(
     `  ${arm.name}: backup ${seconds(backup.ms)}${restore === undefined ? '' : `, restore ${seconds(restore.ms)}`}`,
   );
-  if (proves && restore !== undefined) await mustBeEqual(tree, restore.at);
+  if (proves && restore !== undefined) await mustBeEqual(tree, restore.at, arm.keeps);
   if (proves || sample === undefined) return;
   sample.backups.push(backup.ms);
   if (restore !== undefined) sample.restores.push(restore.ms);

@@ -8,12 +8,17 @@ import type { PassFigures, PassRequest } from './pass.ts';
 /** One way to back up a tree and to restore it. Times are of the work alone: what it needs before is there already. */
 export interface Arm {
   readonly name: string;
+  /** What comes back of names besides content. GNU tar's own format has times in seconds, and takes no attributes unasked. */
+  readonly keeps: Kept;
   /** Makes what `backup` needs; not timed. */
   prepare?(folder: string): Promise<void>;
   backup(tree: string, folder: string): Promise<Took>;
   /** Into an empty folder; gives where the tree lies below it. */
   restore?(folder: string, target: string, tree: string): Promise<Took & { readonly at: string }>;
 }
+
+/** plain: kinds, owners, modes, links, and times in seconds. all: whole times, extended attributes and ACLs too. */
+export type Kept = 'all' | 'plain';
 
 export interface Took {
   readonly ms: number;
@@ -28,6 +33,7 @@ export function coldbackupArm(name: string, stores: readonly string[]): Arm {
   });
   return {
     name,
+    keeps: 'all',
     prepare: async (folder) => {
       for (const store of stores) await mkdir(join(folder, store), { recursive: true });
     },
@@ -43,6 +49,7 @@ export function coldbackupArm(name: string, stores: readonly string[]): Arm {
 export function tarArm(name: string, pack: string, unpack: string): Arm {
   return {
     name,
+    keeps: 'plain',
     backup: (tree, folder) => shell(pack, tree, join(folder, 'archive')),
     restore: async (folder, target) => ({
       ...(await shell(unpack, target, join(folder, 'archive'))),
@@ -58,6 +65,7 @@ export function resticArm(): Arm {
     });
   return {
     name: 'restic, first backup',
+    keeps: 'all',
     prepare: async (folder) => {
       await restic(folder, ['init']);
     },
@@ -77,6 +85,7 @@ export function borgArm(): Arm {
   });
   return {
     name: 'borg -C zstd,3, first backup',
+    keeps: 'all',
     prepare: async (folder) => {
       await timed(['borg', 'init', '--encryption', 'repokey'], { env: env(folder) });
     },
@@ -98,10 +107,24 @@ export async function bytesIn(folder: string): Promise<number> {
   return Number.parseInt(stdout, 10);
 }
 
-/** Throws when a tree that was restored is not the one that was backed up. */
-export async function mustBeEqual(tree: string, restored: string): Promise<void> {
+/** Throws when a tree that was restored is not the one that was backed up, with the first names that differ. */
+export async function mustBeEqual(tree: string, restored: string, keeps: Kept): Promise<void> {
   await stat(restored);
   await runCommand(['diff', '--recursive', '--no-dereference', tree, restored]);
+  const seconds = keeps === 'all' ? '' : String.raw`s/^(\S+ \S+ \S+ \S+ [0-9]+)\.[0-9]+/\1/`;
+  const attributes =
+    keeps === 'all' ? ` && find . -print0 | sort -z | xargs -0 getfattr -h -d -m - -e hex` : '';
+  // A folder's size and links are the file system's own.
+  const script = String.raw`set -o pipefail; exec 2>&1; export LC_ALL=C
+list() {
+  cd "$1" && find . -type d -printf '%y %m %U %G %T@ %P\n' -o -printf '%y %m %U %G %T@ %n %s %l %P\n' |
+    sed -E "$2" | sort${attributes}
+}
+diff <(list "$1" "$3") <(list "$2" "$3") | head -n 20`;
+  const { stdout, exitCode } = await runCommand(['bash', '-c', script, 'bash', tree, restored, seconds], {
+    acceptExit: [0, 1, 141],
+  });
+  if (exitCode !== 0) throw new Error(`${restored} is not ${tree}, besides content:\n${stdout}`);
 }
 
 export async function emptied(folder: string): Promise<string> {

@@ -1,10 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, writeFile } from 'node:fs/promises';
+import { chmod, chown, link, mkdir, open, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { runCommand } from '../activities/system/command.ts';
 
 const mebibyte = 1024 * 1024;
 
-/** Like a database with its files: large pages half random, JSON logs, what cannot be compressed, many small files. */
+/**
+ * Like a database with its files: large pages half random, JSON logs, what cannot be compressed, many small files; and one
+ * of each kind that a restore may get wrong.
+ */
 export async function writeTree(folder: string, sizeMb: number): Promise<void> {
   const share = (part: number) => Math.floor(sizeMb * part * mebibyte);
   await mkdir(folder, { recursive: true });
@@ -12,6 +16,22 @@ export async function writeTree(folder: string, sizeMb: number): Promise<void> {
   await writeLarge(join(folder, 'journal.json'), share(0.2), lineOf);
   await writeLarge(join(folder, 'images.bin'), share(0.1), () => randomBytes(4096));
   await writeSmallFiles(join(folder, 'objects'), Math.floor(share(0.1) / 8192), 8192);
+  await writeOdd(join(folder, 'odd'));
+}
+
+async function writeOdd(folder: string): Promise<void> {
+  const at = (name: string) => join(folder, name);
+  await mkdir(folder, { mode: 0o750 });
+  await writeFile(at('private'), 'private');
+  if (process.getuid?.() === 0) await chown(at('private'), 12_345, 23_456);
+  await chmod(at('private'), 0o4710);
+  await runCommand(['setfattr', '--name=user.coldbackup', '--value=kept', at('private')]);
+  await runCommand(['setfacl', '--modify=u:1:r', at('private')]);
+  await link(at('private'), at('second name'));
+  await symlink('private', at('link'));
+  await writeFile(at('old'), '');
+  await utimes(at('old'), 1_000_000_000, 1_000_000_000.123);
+  await utimes(folder, 1_000_000_000, 1_000_000_001.5);
 }
 
 /** @param sizeBytes of each file. */

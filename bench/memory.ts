@@ -49,7 +49,7 @@ async function measure(names: readonly (keyof typeof kinds)[], tree: string): Pr
     const request = { stores, note: join(await own.folder(), 'artifact.json') };
     const copy = await pass({ ...request, tree });
     const restore = await pass({ ...request, target });
-    await mustBeEqual(tree, join(target, tree));
+    await mustBeEqual(tree, join(target, tree), 'all');
     const cells = [copy, restore].flatMap(({ ms, peakRssMb }) => [seconds(ms), `${peakRssMb.toFixed(0)} MB`]);
     process.stdout.write(`| ${[names.join(' and '), ...cells].join(' | ')} |\n`);
   } finally {
