@@ -18,6 +18,18 @@ export interface CopiedSet {
   readonly copies?: string;
 }
 
+/** A server under servicectl whose data is a tree of files, for a site file. */
+export interface CopiedTree {
+  readonly database: string;
+  /** Of the unit. */
+  readonly folder: string;
+  readonly data: string;
+  readonly copyBy: string;
+  readonly copies?: string;
+  /** Exits with 0 once it answers. */
+  readonly ready: readonly string[];
+}
+
 export const host = 'db-1';
 
 /** @param dataIn the folder of a member's data, which exists. */
@@ -51,10 +63,11 @@ export async function startCopiedSet(
   return { database, set, copyBy, ...(copies !== undefined && { copies }) };
 }
 
-/** One host with these sets, a store, and a procedure for each set, named after it. */
+/** One host with these sets and trees, a store, and a procedure for each, named after it. */
 export async function writeCopySite(
   cleanup: Cleanup,
   sets: readonly CopiedSet[],
+  trees: readonly CopiedTree[] = [],
 ): Promise<{ file: string; sites: string; state: string; store: string; hosts: readonly string[] }> {
   const folder = await cleanup.folder();
   const at = (name: string) => join(folder, name);
@@ -63,20 +76,25 @@ export async function writeCopySite(
   for (const { set } of sets)
     for (const { port } of set.members)
       writeFileSync(at(`${port}.uri`), `mongodb://127.0.0.1:${port}/\n`, { mode: 0o600 });
-  writeFileSync(file, siteFile(sets, at), { mode: 0o644 });
+  writeFileSync(file, siteFile(sets, trees, at), { mode: 0o644 });
   return { file, sites: at('sites'), state: at('state'), store: at('store'), hosts: [host] };
 }
 
-function siteFile(sets: readonly CopiedSet[], at: (name: string) => string): string {
+function siteFile(
+  sets: readonly CopiedSet[],
+  trees: readonly CopiedTree[],
+  at: (name: string) => string,
+): string {
   const upBy = new Date(Date.now() + 10 * 3_600_000).toISOString().slice(11, 16);
-  const service = ({ port, pidFile }: Member) => `  mongod-${port}:
+  const service = (name: string, folder: string, ready: string) => `  ${name}:
     host: ${host}
     command:
 ${['start', 'stop', 'status', 'instance', 'last-exit', 'hold-down', 'let-go']
-  .map((verb) => `      ${verb}: [${servicectl}, ${verb}, ${join(pidFile, '..')}]`)
+  .map((verb) => `      ${verb}: [${servicectl}, ${verb}, ${folder}]`)
   .join('\n')}
     stop-within: 60s
-    ready: { within: 60s }`;
+    ready: { ${ready}within: 60s }`;
+  const mongod = ({ port, pidFile }: Member) => service(`mongod-${port}`, join(pidFile, '..'), '');
   const member =
     ({ copies }: CopiedSet) =>
     ({ name, port, dataDir }: Member) =>
@@ -85,7 +103,12 @@ ${['start', 'stop', 'status', 'instance', 'last-exit', 'hold-down', 'let-go']
 timezone: UTC
 hosts: [${host}]
 services:
-${sets.flatMap(({ set }) => set.members.map(service)).join('\n')}
+${[
+  ...sets.flatMap(({ set }) => set.members.map(mongod)),
+  ...trees.map(({ database, folder, ready }) =>
+    service(`server-${database}`, folder, `command: ${JSON.stringify(ready)}, `),
+  ),
+].join('\n')}
 databases:
 ${sets
   .map(
@@ -99,6 +122,7 @@ ${one.set.members.map(member(one)).join('\n')}
       allow: [set-down]`,
   )
   .join('\n')}
+${trees.map(treeDatabase).join('\n')}
 stores:
   vault: { directory: ${at('store')}, shared: true, keeper: ${host} }
 procedures:
@@ -111,7 +135,25 @@ ${sets
     keep: { last: 1 }`,
   )
   .join('\n')}
+${trees
+  .map(
+    ({ database }) => `  ${database}:
+    up-by: "${upBy}"
+    steps:
+      - stop: [server-${database}]
+      - backup: { databases: [${database}], method: cold, to: [vault] }
+    keep: { last: 1 }`,
+  )
+  .join('\n')}
 `;
+}
+
+function treeDatabase({ database, data, copyBy, copies }: CopiedTree): string {
+  const how = copyBy === 'stream' ? '' : `, copy-by: ${copyBy}`;
+  const where = copies === undefined ? '' : `, copies: ${copies}`;
+  return `  ${database}:
+    used-by: [server-${database}]
+    files: { host: ${host}, roots: [${data}]${how}${where} }`;
 }
 
 export function command(name: ProgramName): readonly string[] {

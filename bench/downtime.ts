@@ -1,27 +1,30 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MongoClient } from 'mongodb';
 import { runCommand } from '../activities/system/command.ts';
 import { createCleanup } from '../demo/local/cleanup.ts';
 import { mountFileSystem } from '../demo/local/file-system.ts';
-import { acceptsConnections, type Member } from '../demo/local/mongodb/server.ts';
 import { startDevServer } from '../demo/local/temporal.ts';
 import { waitFor } from '../demo/local/wait.ts';
 import { searchAttributes } from '../workflows/messages.ts';
-import { fillMongodb } from './databases.ts';
-import { command, host, main, startCopiedSet, writeCopySite, type CopiedSet } from './copy-rig.ts';
+import { command, host, main, writeCopySite, type CopiedSet, type CopiedTree } from './copy-rig.ts';
 import { median, seconds } from './figures.ts';
+import { startMariadb, startMongodb, type Asker, type Place, type Subject } from './subjects.ts';
 
 /**
- * `node dist/bench/downtime.js [MB] [rounds]`, as root: how long a database (a replica set of one member, the native
- * mongod) gives no answer while it is backed up, from the last query that was answered to the first that is again. Each
- * way of `copy-by` in a whole run with Temporal, control and agent; beside it a bare stop and start, and a script (stop,
- * `tar -czf`, start), of the same server. In turn; medians.
+ * `downtime [mongodb|mariadb] [MB] [ROUNDS] [WAY…]`, as root: how long a database gives no answer while it is backed up, from
+ * the last query that was answered to the first that is again. MongoDB: a replica set of one member, the native mongod;
+ * MariaDB: a service that the procedure stops, and its data directory as a tree of files. Each way of `copy-by` in a whole
+ * run with Temporal, control and agent; beside it a bare stop and start, and a script (stop, `tar -czf`, start), of the same
+ * server. In turn; medians. What an arm has stored in the first round is unpacked, a server is started on it, and its content
+ * compared with what the database answers: outside the time that is measured.
  */
-const sizeMb = Number(process.argv[2] ?? 300);
-const rounds = Number(process.argv[3] ?? 3);
+const words = process.argv.slice(2);
+const engine = words[0] === 'mariadb' ? 'mariadb' : 'mongodb';
+const [sizeText = '300', roundsText = '3', ...asked] = words.filter((word) => word !== engine);
+const [sizeMb, rounds] = [Number(sizeText), Number(roundsText)];
+const ways = asked.length > 0 ? asked : ['reflink', 'btrfs', 'copy', 'stream'];
 const askEveryMs = 2;
 const script = 'stop, tar -czf, start';
 const cleanup = createCleanup();
@@ -32,107 +35,146 @@ try {
   await cleanup.run();
 }
 
+interface Run {
+  backup(procedure: string): Promise<void>;
+  /** The newest archive of its set. */
+  artifactOf(database: string): Promise<string>;
+  agentMemory(): string;
+}
+
 async function compare(): Promise<void> {
-  const sets = await startSets();
+  const { subjects, run } = await startAll();
   process.stdout.write(
-    `${sizeMb} MB of documents in each of ${sets.map(({ database }) => database).join(', ')}\n`,
+    `${sizeMb} MB in each ${engine} of ${subjects.map(({ database }) => database).join(', ')}\n`,
   );
-  const run = await startAll(sets);
-  const arms = sets.flatMap((set) => [
-    { set, name: `${set.database}: bare stop + start`, work: () => bare(set, null) },
-    { set, name: `${set.database}: coldbackup, copy-by ${set.copyBy}`, work: () => run(set.database) },
+  const archive = join(await cleanup.folder(), 'data.tar.gz');
+  const arms = subjects.flatMap((subject, index) => [
+    { subject, name: `${subject.database}: bare stop + start`, work: () => bare(subject), stored: null },
+    {
+      ...{ subject, name: `${subject.database}: coldbackup, copy-by ${subject.copyBy}` },
+      work: () => run.backup(subject.database),
+      stored: () => run.artifactOf(subject.database),
+    },
     // It takes as long on all of them.
-    ...(set.copyBy === 'stream' ? [{ set, name: script, work: () => bare(set, tarGz) }] : []),
+    ...(index === subjects.length - 1
+      ? [{ subject, name: script, work: () => bare(subject, archive), stored: async () => archive }]
+      : []),
   ]);
   const times = new Map<string, number[]>();
   for (let round = 1; round <= rounds; round++)
-    for (const { set, name, work } of arms) {
-      const { downMs, tookMs } = await downtimeOf(set, work);
+    for (const { subject, name, work, stored } of arms) {
+      const { downMs, tookMs } = await downtimeOf(subject, work);
       times.set(name, [...(times.get(name) ?? []), downMs]);
       process.stdout.write(
         `round ${round}: ${name.padEnd(44)} down ${seconds(downMs)} of ${seconds(tookMs)}\n`,
       );
+      if (round === 1 && stored !== null) await mustHold(subject, await stored());
     }
   process.stdout.write(
     '\nmedians                     down     ÷ bare stop+start   ÷ stop, tar -czf, start\n',
   );
   const scriptMs = median(times.get(script) ?? []);
-  for (const { database, copyBy } of sets) {
+  for (const { database, copyBy } of subjects) {
     const of = (arm: string) => median(times.get(`${database}: ${arm}`) ?? []);
     const downMs = of(`coldbackup, copy-by ${copyBy}`);
     process.stdout.write(
       `${database.padEnd(26)}  ${seconds(downMs)}   ${(downMs / of('bare stop + start')).toFixed(2).padEnd(18)}  ${(downMs / scriptMs).toFixed(3)}\n`,
     );
   }
+  process.stdout.write(`memory of the agent after all of it: ${run.agentMemory()}\n`);
 }
 
-async function startSets(): Promise<readonly CopiedSet[]> {
+async function startAll(): Promise<{ subjects: readonly Subject[]; run: Run }> {
+  const subjects: Subject[] = [];
+  const sets: CopiedSet[] = [];
+  const trees: CopiedTree[] = [];
+  for (const place of await placesOf()) {
+    if (engine === 'mariadb') {
+      const { subject, tree } = await startMariadb(cleanup, place, sizeMb);
+      subjects.push(subject);
+      trees.push(tree);
+    } else {
+      const { subject, set } = await startMongodb(cleanup, place, sizeMb);
+      subjects.push(subject);
+      sets.push(set);
+    }
+  }
+  return { subjects, run: await startColdbackup(sets, trees) };
+}
+
+async function placesOf(): Promise<readonly Place[]> {
   const room = { sizeMb: 6 * sizeMb + 2_048 };
-  const xfs = await mountFileSystem(cleanup, 'xfs', room);
-  const btrfs = await mountFileSystem(cleanup, 'btrfs', room);
   const folder = (name: string) => {
     mkdirSync(name, { recursive: true });
     return name;
   };
-  const places = {
-    reflink: () => folder(join(xfs, 'reflink')),
+  const dataIn: Readonly<Record<string, () => Promise<string>>> = {
+    reflink: async () => folder(join(await mountFileSystem(cleanup, 'xfs', room), 'reflink')),
     btrfs: async () => {
-      await runCommand(['btrfs', 'subvolume', 'create', join(btrfs, 'btrfs')]);
-      return join(btrfs, 'btrfs');
+      const subvolume = join(await mountFileSystem(cleanup, 'btrfs', room), 'btrfs');
+      await runCommand(['btrfs', 'subvolume', 'create', subvolume]);
+      return subvolume;
     },
-    copy: () => cleanup.folder(),
-    stream: () => cleanup.folder(),
   };
-  const sets: CopiedSet[] = [];
-  for (const [copyBy, dataIn] of Object.entries(places)) {
-    const copies = copyBy === 'copy' ? { copies: await cleanup.folder() } : {};
-    const one = await startCopiedSet(cleanup, {
-      database: `by-${copyBy}`,
-      members: 1,
-      copyBy,
-      dataIn,
-      ...copies,
-    });
-    await fillMongodb(one.set.uri, sizeMb);
-    sets.push(one);
-  }
-  return sets;
+  return Promise.all(
+    ways.map(async (copyBy) => ({
+      ...{ database: `by-${copyBy}`, copyBy, dataIn: dataIn[copyBy] ?? (() => cleanup.folder()) },
+      ...(copyBy === 'copy' && { copies: await cleanup.folder() }),
+    })),
+  );
 }
 
-/** @returns what runs the procedure of a set, and waits for its end. */
-async function startAll(sets: readonly CopiedSet[]): Promise<(procedure: string) => Promise<void>> {
-  const site = await writeCopySite(cleanup, sets);
+async function startColdbackup(sets: readonly CopiedSet[], trees: readonly CopiedTree[]): Promise<Run> {
+  const site = await writeCopySite(cleanup, sets, trees);
   const args = Object.values(searchAttributes).flatMap((name) => ['--search-attribute', `${name}=Keyword`]);
   const server = await startDevServer({ command: command('temporal'), args });
   cleanup.add(() => server.stop());
   const env = { TEMPORAL_ADDRESS: server.address };
-  const start = async (...words: string[]) => {
+  const start = async (...argv: string[]) => {
     const logFile = join(await cleanup.folder(), 'log');
-    const started = await cleanup.start([...main, ...words], { env, logFile });
+    const started = await cleanup.start([...main, ...argv], { env, logFile });
     await waitFor(() => started.output().includes(' ready"'), {
-      what: words.join(' '),
+      what: argv.join(' '),
       withinMs: 60_000,
       unless: () => (started.exit() ? started.output() : undefined),
     });
+    return started;
   };
   await start('control', site.sites);
-  await start('agent', site.file, '--host', host, '--state', site.state);
-  return async (procedure) => {
-    const argv = [...main, 'run', 'copies', procedure, '--wait', '--again'];
-    const { exitCode, stdout } = await runCommand(argv, { env, acceptExit: [0, 1, 2, 3, 4] });
-    if (exitCode !== 0) throw new Error(`the run of ${procedure} ended with ${exitCode}: ${stdout}`);
+  const agent = await start('agent', site.file, '--host', host, '--state', site.state);
+  return {
+    backup: async (procedure) => {
+      const argv = [...main, 'run', 'copies', procedure, '--wait', '--again'];
+      const { exitCode, stdout } = await runCommand(argv, { env, acceptExit: [0, 1, 2, 3, 4] });
+      if (exitCode !== 0) throw new Error(`the run of ${procedure} ended with ${exitCode}: ${stdout}`);
+    },
+    artifactOf: async (database) => {
+      const found = await readdir(join(site.store, 'copies', database), { recursive: true });
+      const newest = found
+        .filter((name) => name.endsWith('.tar.zst'))
+        .sort()
+        .at(-1);
+      if (newest === undefined) throw new Error(`no set of ${database} in ${site.store}`);
+      return join(site.store, 'copies', database, newest);
+    },
+    agentMemory: () => {
+      const status = readFileSync(`/proc/${agent.pid}/status`, 'utf8');
+      const of = (field: string) =>
+        (Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1]) / 1024).toFixed(0);
+      return `at the most ${of('VmHWM')} MB resident; now ${of('RssAnon')} MB its own and ${of('RssFile')} MB of files`;
+    },
   };
 }
 
 /** From the last answer before to the first one after, as a client sees it that never stops asking. */
 async function downtimeOf(
-  { set }: CopiedSet,
+  subject: Subject,
   work: () => Promise<void>,
 ): Promise<{ downMs: number; tookMs: number }> {
-  await set.untilHealthy();
+  await subject.untilHealthy();
   const asking = { ended: false };
   const answers: number[] = [];
-  const client = askingEnds(set.members, asking, answers);
+  const client = askingEnds(subject, asking, answers);
   await waitFor(() => answers.length > 10, { what: 'answers before', withinMs: 60_000 });
   const beganMs = performance.now();
   await work();
@@ -144,50 +186,35 @@ async function downtimeOf(
   return { downMs: Math.max(...gaps), tookMs: endedMs - beganMs };
 }
 
-async function askingEnds(
-  [member]: readonly Member[],
-  asking: { ended: boolean },
-  answers: number[],
-): Promise<void> {
-  if (member === undefined) throw new Error('a set without members');
-  let client: MongoClient | null = null;
+async function askingEnds(subject: Subject, asking: { ended: boolean }, answers: number[]): Promise<void> {
+  let client: Asker | null = null;
   while (!asking.ended) {
     try {
-      if (client === null) {
-        if (!(await acceptsConnections(member.port))) throw new Error('down');
-        client = await MongoClient.connect(member.uri, {
-          serverSelectionTimeoutMS: 100,
-          socketTimeoutMS: 1_000,
-        });
-      }
-      // Of the elected primary, whom an application waits for. It only reads: nobody may write after the marker.
-      await client.db('bench').collection('documents').findOne({});
-      const { isWritablePrimary } = await client.db('admin').command({ hello: 1 });
-      if (isWritablePrimary !== true) continue;
-      answers.push(performance.now());
+      client ??= await subject.connect();
+      if (await client.ask()) answers.push(performance.now());
     } catch {
-      await client?.close(true).catch(() => undefined);
+      await client?.end().catch(() => undefined);
       client = null;
     }
     await sleep(askEveryMs);
   }
-  await client?.close();
+  await client?.end();
 }
 
-async function bare({ set }: CopiedSet, between: ((data: string) => Promise<void>) | null): Promise<void> {
-  for (const member of set.members) {
-    await set.stopMember(member);
-    await between?.(member.dataDir);
-    await set.startMember(member);
-  }
-  await set.untilHealthy();
+/** @param archive of the data, by `tar -czf`, while it is stopped. */
+async function bare(subject: Subject, archive?: string): Promise<void> {
+  await subject.stop();
+  if (archive !== undefined) await runCommand(['tar', '-czf', archive, '-P', subject.data]);
+  await subject.start();
+  await subject.untilHealthy();
 }
 
-async function tarGz(data: string): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'coldbackup-bench-'));
-  try {
-    await runCommand(['tar', '-czf', join(folder, 'data.tar.gz'), '-C', data, '.']);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+/** Nobody writes but the server itself: what it answers now is what it answered when it was stopped. */
+async function mustHold(subject: Subject, archive: string): Promise<void> {
+  const target = await cleanup.folder();
+  await runCommand(['tar', '--extract', '--auto-compress', '--file', archive, '--directory', target]);
+  const [stored, now] = [await subject.digestOf(join(target, subject.data)), await subject.digest()];
+  if (stored !== now) throw new Error(`${archive} holds ${stored}, and ${subject.database} ${now}`);
+  process.stdout.write(`         a server on what it stored answers the same\n`);
+  await runCommand(['rm', '--recursive', target]);
 }

@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { RunningProcess } from '../activities/system/command.ts';
 import { runCommand, startProcess } from '../activities/system/command.ts';
+import { onPath } from '#components';
 import { waitFor } from '../demo/local/wait.ts';
 
 /** A MariaDB of this machine alone: reached by its socket only. */
@@ -93,6 +94,12 @@ export async function checksum(server: Mariadb): Promise<string> {
 
 export async function query(server: Mariadb, sql: string): Promise<string> {
   return (await runCommand(clientArgv(server), { input: `${sql};\n`, timeoutMs: 600_000 })).stdout;
+}
+
+/** Exits with 0 once it answers. */
+export function readyArgv(server: Mariadb): readonly string[] {
+  const [client = '', ...options] = clientArgv(server);
+  return [onPath(client) ?? client, ...options, '--execute=select 1'];
 }
 
 function clientArgv({ socket }: Mariadb): readonly string[] {
