@@ -2,6 +2,7 @@ import type { Document, MongoClient } from 'mongodb';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { modeOf, readBalancerSettings } from './balancer.ts';
+import { connectedClients } from './clients.ts';
 import { withMember, withMongos } from './connect.ts';
 import { describeMember } from './describe.ts';
 import { engineOf, memberOf, membersOn } from './engine.ts';
@@ -73,6 +74,7 @@ async function checkRouter(
         go(`the balancer is ${modeOf({ kind: 'balancer', settings })}, and will be again`),
         await mayStopBalancer(mongos),
         await otherRouters(mongos),
+        await clientsOf(mongos),
       ];
     },
     { signal },
@@ -105,6 +107,12 @@ async function otherRouters(mongos: MongoClient): Promise<Row> {
       );
 }
 
+/** Who writes among them must be in used-by; which of them does, nobody can tell from outside. */
+async function clientsOf(client: MongoClient): Promise<Row> {
+  const clients = await connectedClients(client);
+  return go(clients.length === 0 ? 'no client is connected' : `clients: ${clients.join(', ')}`);
+}
+
 /** Every mongos that has pinged lately, as it calls itself. */
 export async function routersAlive(mongos: MongoClient): Promise<readonly string[]> {
   const alive = await mongos
@@ -133,6 +141,7 @@ async function checkMember(
       await mayBeAsked(client, info.replicaSetConfig !== null),
       ...(await checkSet(site, database, client, options)),
       await expiring(client),
+      await clientsOf(client),
       await checkStop(site, database, member, client, options),
     ],
     options,

@@ -1,6 +1,7 @@
 import { BSON, type Document, type MongoClient } from 'mongodb';
 import type { Optime } from '../../model/ledger.ts';
 import type { Site } from '../../model/site.ts';
+import { connectedClients } from './clients.ts';
 import { withMember } from './connect.ts';
 import { refusal, trouble } from './errors.ts';
 import { readStatus } from './member-status.ts';
@@ -34,7 +35,8 @@ const internalPrefixes = ['config.cache.'];
 const shownAtMost = 20;
 
 /**
- * Entries after the marker that are neither no-ops nor internal, one line each: somebody still writes. Waits until
+ * Entries after the marker that are neither no-ops nor internal, one line each: somebody still writes. The first says who is
+ * connected: an entry names a session at most. Waits until
  * the member has applied what the others of its set had when it was asked.
  */
 export async function writesSince(
@@ -78,7 +80,11 @@ export async function writesAfter(
       else more += 1;
     }
   }
-  return more === 0 ? lines : [...lines, `and ${more} more`];
+  const [first, ...rest] = lines;
+  if (first === undefined) return [];
+  const clients = await connectedClients(client).catch(() => []);
+  const who = clients.length === 0 ? '' : ` (connected to ${what} now: ${clients.join(', ')})`;
+  return [`${first}${who}`, ...rest, ...(more === 0 ? [] : [`and ${more} more`])];
 }
 
 /** One line for each write in an oplog entry that no server makes by itself. */

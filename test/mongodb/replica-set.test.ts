@@ -386,15 +386,20 @@ describe('writes after the marker', () => {
     const primary = await set.primary();
     const marker = await marked(primary);
     await insert(primary, 'late', 2, 'majority');
-    for (const member of [primary, other(primary)]) {
-      const writes = await activities().mongodbWritesSince({
-        site: 'test',
-        database,
-        member: member.name,
-        marker,
-      });
-      expect(writes[0]).toMatch(/^vitam\.late at \d{4}-\d\d-\d\dT[\d:.]+Z/);
-    }
+    await as(`${primary.uri}&appName=orders`, async () => {
+      const [go] = await checkMongodb(withOnly(site, primary.name), database, host);
+      expect(go?.detail).toMatch(/; clients: "orders" from 127\.0\.0\.1 \(\d+\)(;|$)/);
+      for (const member of [primary, other(primary)]) {
+        const writes = await activities().mongodbWritesSince({
+          site: 'test',
+          database,
+          member: member.name,
+          marker,
+        });
+        expect(writes[0]).toMatch(/^vitam\.late at \d{4}-\d\d-\d\dT[\d:.]+Z/);
+        expect(writes[0]?.includes('"orders" from 127.0.0.1')).toBe(member === primary);
+      }
+    });
     const { message, nonRetryable } = await failureOf(guard(primary, 'primary', marker));
     expect(message).toContain('somebody wrote after the marker: vitam.late at');
     expect(nonRetryable).toBe(true);
