@@ -11,6 +11,12 @@ describe('a night in virtual time', () => {
     expect(published).toHaveLength(1);
     expect(differences).toEqual([]);
     expect(report.services.length).toBeGreaterThan(12);
+    // Of each set the first is stopped, and the second lags.
+    expect(report.fingerprints?.map(({ member }) => member).sort()).toEqual([
+      'app-1:27018',
+      'app-1:27019',
+      'mongo-1:27028',
+    ]);
   });
 
   forEach('brings everything back whichever forward activity fails for good', forward, (call) =>
