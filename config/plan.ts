@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import type {
   Instant,
   Plan,
@@ -9,6 +10,7 @@ import type {
   PlanWait,
 } from '../model/plan.ts';
 import type {
+  Database,
   BackupStep,
   HostName,
   OnFailure,
@@ -358,12 +360,38 @@ function deadlinesOf(steps: readonly Step[]): readonly string[] {
   });
 }
 
+/** Databases that no step backs up, and what services keep outside of those that one does. */
 function notInTheSet(site: Site, all: readonly PlanStep[]): readonly string[] {
   const backups = all.flatMap((step) => (step.kind === 'backup' ? step.databases : []));
   const inSet = new Set(backups.map(({ database }) => database));
-  return Object.keys(site.databases)
-    .filter((database) => !inSet.has(database))
-    .map((database) => `database ${database} is not in the set: no step of this procedure backs it up`);
+  const covered = [...inSet].flatMap((database) => placesOf(mustBe(site.databases, database).engine));
+  const isCovered = (host: HostName, path: string): boolean =>
+    covered.some((place) => place.host === host && isBelow(path, place.path));
+  return [
+    ...Object.keys(site.databases)
+      .filter((database) => !inSet.has(database))
+      .map((database) => `database ${database} is not in the set: no step of this procedure backs it up`),
+    ...Object.entries(site.services).flatMap(([service, { hosts, data = [] }]) =>
+      data.flatMap((path) => {
+        const left = hosts.filter((host) => !isCovered(host, path));
+        if (left.length === 0) return [];
+        return [
+          `service ${service} keeps ${path} on ${left.join(', ')}, which is not in the set: no database of this procedure has it`,
+        ];
+      }),
+    ),
+  ];
+}
+
+function placesOf(engine: Database['engine']): readonly { readonly host: HostName; readonly path: string }[] {
+  if (engine.kind === 'files') return engine.roots.map((path) => ({ host: engine.host, path }));
+  // Of a replica set one member is copied, which has what the others have.
+  return Object.values(engine.members).map(({ host, data }) => ({ host, path: data }));
+}
+
+function isBelow(path: string, folder: string): boolean {
+  const ended = (one: string) => `${posix.normalize(one).replace(/\/+$/, '')}/`;
+  return ended(path).startsWith(ended(folder));
 }
 
 function mustBe<T>(named: Readonly<Record<string, T>>, name: string): T {

@@ -77,6 +77,9 @@ function replaceService(document: Document, service: string, here: Miniature): v
       ),
     ),
   );
+  const host = text(document, [...path, 'host']);
+  for (const index of document.hasIn([...path, 'data']) ? [0] : [])
+    replacePath(document, [...path, 'data', index], host, here);
   const address = `127.0.0.1:${here.portOf(service)}`;
   for (const kind of ['http', 'tcp']) {
     const found = document.getIn([...path, 'ready', kind]);

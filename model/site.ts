@@ -78,6 +78,8 @@ export interface Service {
   /** Longest time from the start command until ready. */
   readonly readyWithinMs: number;
   readonly normally: 'running' | 'stopped';
+  /** Where it keeps state, absolute, on each of its hosts: a plan names what no database of its steps covers. */
+  readonly data?: readonly string[];
 }
 
 export type DriverSpec =

@@ -6,7 +6,7 @@ import { defined, distinct, oneOf, strict } from './expect.ts';
 import { atMostOneKeyOf, oneKeyOf, pickOne, pickOneOrNone } from './one-key-of.ts';
 import { reference } from './reference.ts';
 import type { Known } from './reference.ts';
-import { argv, duration, httpUrl, tcpAddress } from './scalars.ts';
+import { absolutePath, argv, duration, httpUrl, tcpAddress } from './scalars.ts';
 
 const STOP_WITHIN_MS = 90_000;
 const READY_WITHIN_MS = 300_000;
@@ -31,6 +31,11 @@ export function serviceSchema(known: Known) {
       normally: oneOf('running', 'stopped')
         .exactOptional()
         .describe('stopped: it is not expected to run, and finding it so is no warning. Default: running.'),
+      data: distinct(absolutePath, 'absolute paths')
+        .exactOptional()
+        .describe(
+          'Where it keeps state: a plan names what of it is in none of the databases that it backs up. Default: nowhere that anybody has said.',
+        ),
     }),
     ['host', 'hosts'],
     ['systemd', 'command'],
@@ -42,7 +47,7 @@ export function serviceSchema(known: Known) {
       stopWithinMs: raw['stop-within'] ?? STOP_WITHIN_MS,
       readyWithinMs: raw.ready?.withinMs ?? READY_WITHIN_MS,
       normally: raw.normally ?? 'running',
-      ...defined({ ready: raw.ready?.readiness }),
+      ...defined({ ready: raw.ready?.readiness, data: raw.data }),
     };
   });
 }

@@ -58,7 +58,9 @@ describe('the plan of the Vitam night', () => {
       hosts: ['app-1', 'mongo-1', 'mongo-2'],
       stores: { vault: { keeper: 'mongo-1', shared: true } },
       keep: { daily: 14, weekly: 6 },
-      warnings: [],
+      warnings: [
+        expect.stringMatching(/^service workspace keeps \/vitam\/data\/workspace on app-1, which is not/),
+      ],
     });
     const [job, count] = allSteps(plan.steps).filter((step) => step.kind === 'wait');
     expect(job).toEqual({
@@ -161,6 +163,19 @@ describe('a plan', () => {
     });
     expect(plan.warnings).toEqual(['database db is not in the set: no step of this procedure backs it up']);
     expect(plan.holds['two']).toEqual(['service/worker']);
+  });
+
+  test('names what a service keeps outside of all that is backed up, on each host where it is', () => {
+    const keeps = (paths: string) =>
+      resolvePlan(small(spoil(['worker: { hosts', `worker: { data: [${paths}], hosts`])), {
+        procedure: 'nightly',
+        startedAt: AT_20,
+      }).warnings;
+    expect(keeps('/srv/queue')).toEqual([
+      expect.stringMatching(/^service worker keeps \/srv\/queue on .*, which is not in the set: /),
+    ]);
+    expect(keeps('/data/db/inside')).toEqual([]);
+    expect(keeps('/data/db2')).toHaveLength(1);
   });
 
   test('of a run by hand says which times it cannot keep', () => {
