@@ -27,7 +27,7 @@ export function addDrill(program: Command): void {
     .option('--wait', 'stay until the end, and exit 1 when the set is not what it was')
     .option('--history', 'drill nothing: show the drills of the sets that are there, and what a restore took')
     .option('--json', 'print the proof (with --wait), the history, or the ids of the drill')
-    .addHelpText('after', '\nExamples:\n  coldbackup drill vitam --wait\n  coldbackup drill vitam --history')
+    .addHelpText('after', '\nExample:\n  coldbackup drill vitam --wait\n  coldbackup drill vitam --history')
     .action(async (site: string, set: string | undefined, _, command: Command) => {
       const { store, wait, history, json, ...server } = command.optsWithGlobals<DrillOptions>();
       await withClient(server, async (client) => {
