@@ -74,6 +74,7 @@ export function resolvePlan(loaded: LoadedSite, request: PlanRequest): Plan {
     timing: timingOf(site, holds),
     stores,
     keep: procedure.keep ?? null,
+    ...(procedure.keepIn !== undefined && { keepIn: procedure.keepIn }),
     ...(procedure.proveEveryMs !== undefined && { proveEveryMs: procedure.proveEveryMs }),
     warnings: [...windowWarnings(procedure, window), ...notInTheSet(site, all)],
   };

@@ -37,6 +37,8 @@ export interface Plan {
   >;
   readonly stores: Readonly<Record<string, { readonly keeper: HostName; readonly shared: boolean }>>;
   readonly keep: Retention | null;
+  /** Of each store, where the site file says it so; `keep` is null then. */
+  readonly keepIn?: Readonly<Record<string, Retention>>;
   /** A newest proof that is older is a warning; absent: nobody asks. */
   readonly proveEveryMs?: number;
   /** Loud, but no reason to stop: e.g. stateful services that are not in the set. */

@@ -75,6 +75,17 @@ export function explainRetention<S extends RetainedSet>(
   });
 }
 
+/** The rules of one store; null: nothing goes there. */
+export function keepFor(
+  {
+    keep,
+    keepIn = {},
+  }: { readonly keep?: Retention | null; readonly keepIn?: Readonly<Record<string, Retention>> },
+  store: string,
+): Retention | null {
+  return (Object.hasOwn(keepIn, store) ? keepIn[store] : keep) ?? null;
+}
+
 /** Which sets of one procedure may go. */
 export function selectForRemoval<S extends RetainedSet>(
   sets: readonly S[],

@@ -249,7 +249,10 @@ export interface Procedure {
   readonly onFailure: OnFailure;
   /** What a run does that finds a host held by another one, before anything is stopped. */
   readonly whenHeld: 'refuse' | 'wait';
+  /** In every store. */
   readonly keep?: Retention;
+  /** Instead: of each store; in one that is not named nothing goes. */
+  readonly keepIn?: Readonly<Record<string, Retention>>;
   /** The newest proof of a set must not be older. */
   readonly proveEveryMs?: number;
   /** When the newest set is restored to prove it, see `Site.drill`. */

@@ -1,6 +1,7 @@
 import { CancellationScope, patched, workflowInfo } from '@temporalio/workflow';
 import type { Manifest, SetRef } from '../model/manifest.ts';
 import { copyingHosts, mayBeLeftOut, type Plan } from '../model/plan.ts';
+import { keepFor } from '../model/retention.ts';
 import type { HostName } from '../model/site.ts';
 import { agent } from './agents.ts';
 import { messageOf } from './failures.ts';
@@ -56,7 +57,7 @@ async function publishTo(run: Run, store: string): Promise<void> {
     if (others.length > 0) await Promise.all(others.map(publishOn));
     const { sizeBytes } = await publishOn(keeper);
     run.sets.push({ set, store, sizeBytes });
-    await prune(run, store, { plan, published: set });
+    await prune(run, store, { plan: { ...plan, keep: keepFor(plan, store) }, published: set });
   } finally {
     done();
   }

@@ -1,5 +1,6 @@
 import type { SetRef, SetSummary } from '../../model/manifest.ts';
 import type { Plan } from '../../model/plan.ts';
+import { keepFor } from '../../model/retention.ts';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { openStore } from './activities.ts';
@@ -14,7 +15,7 @@ const growth = 1.2;
 /** Before the first set: content that compresses to less than this part of itself is rare. */
 const smallest = 1 / 4;
 
-export type CheckedPlan = Pick<Plan, 'site' | 'procedure' | 'keep' | 'stores' | 'proveEveryMs'>;
+export type CheckedPlan = Pick<Plan, 'site' | 'procedure' | 'keep' | 'keepIn' | 'stores' | 'proveEveryMs'>;
 
 /**
  * The store is there, this host can write to it, what the last set of the procedure took fits once more, and so does
@@ -63,7 +64,7 @@ export async function checkStore(
           {
             ...{ setBytes: last.sizeBytes, freeBytes, there: sets.length },
             growthBytes: Math.round(last.sizeBytes * growthOf(sizesOf(sets))),
-            kept: mostSets(plan.keep, perWeek),
+            kept: mostSets(keepFor(plan, name), perWeek),
           },
         )),
     ...(plan.stores[name]?.keeper === host

@@ -1,7 +1,7 @@
 import type { ExplainedSets, JudgedRemains } from '../../model/activities.ts';
 import type { Pin, SetRef, SetSummary } from '../../model/manifest.ts';
 import type { Instant, Plan } from '../../model/plan.ts';
-import { explainRetention, isHeld, selectForRemoval } from '../../model/retention.ts';
+import { explainRetention, isHeld, keepFor, selectForRemoval } from '../../model/retention.ts';
 import type { Retention, Site } from '../../model/site.ts';
 import { inUseName, usesIn, whileNobodyRemoves } from './in-use.ts';
 import { StoreError, manifestName } from './names.ts';
@@ -24,7 +24,10 @@ export async function explainSets(
   return Promise.all(
     names.map(async (name): Promise<ExplainedSets> => {
       const { sets, unreadable, remains } = ofProcedure(listing, name);
-      const keep = (Object.hasOwn(procedures, name) ? procedures[name]?.keep : undefined) ?? null;
+      const keep = keepFor(
+        (Object.hasOwn(procedures, name) ? procedures[name] : undefined) ?? {},
+        store.name,
+      );
       const verdicts = [
         ...sets
           .filter((set) => !isKnown(set))

@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import type { Procedure, Retention, Start, Weekday } from '../../model/site.ts';
-import { defined, distinct, expected, list, oneOf, strict, text } from './expect.ts';
-import type { Known } from './reference.ts';
+import { defined, distinct, expected, list, named, oneOf, strict, text } from './expect.ts';
+import { reference, type Known } from './reference.ts';
 import { clockTime, date, days as daysLong } from './scalars.ts';
 import { onFailure, stepSchema } from './step.ts';
 
@@ -30,9 +30,11 @@ export function procedureSchema(known: Known) {
       .describe(
         'What a run does when another one holds one of its hosts, before anything is stopped. refuse (default): no-go. wait: until the other has ended, at most until not-after, or an hour.',
       ),
-    keep: keep
+    keep: keepSchema(known)
       .exactOptional()
-      .describe('Which sets of this procedure stay in its stores. Left out: all of them.'),
+      .describe(
+        'Which sets of this procedure stay in its stores: { daily: 14 }, or of each store { vault: { last: 3 }, offsite: { daily: 14 } }. Left out: all of them.',
+      ),
     'prove-every': daysLong
       .transform((many) => many * DAY_MS)
       .exactOptional()
@@ -54,7 +56,7 @@ export function procedureSchema(known: Known) {
     onFailure: raw['on-failure'] ?? 'fail',
     whenHeld: raw['when-held'] ?? 'refuse',
     ...defined({
-      ...{ start: raw.start, keep: raw.keep, proveEveryMs: raw['prove-every'] },
+      ...{ start: raw.start, proveEveryMs: raw['prove-every'], ...raw.keep },
       ...{ drill: raw.drill, verify: raw.verify },
     }),
   }));
@@ -133,7 +135,7 @@ const number = z
   .min(1, { error: 'expected a number from 1' })
   .exactOptional();
 
-const keep = strict({
+const rules = {
   last: number.describe('The newest so many sets.'),
   hourly: number.describe('The newest set of each of so many hours.'),
   daily: number.describe('The newest set of each of so many days.'),
@@ -141,14 +143,52 @@ const keep = strict({
   monthly: number.describe('The newest set of each of so many months.'),
   yearly: number.describe('The newest set of each of so many years.'),
   within: daysLong.exactOptional().describe('Every set that is younger than so many days, such as 42d.'),
-})
+};
+
+/** What no store can be called. */
+export const retentionWords: readonly string[] = Object.keys(rules);
+
+const retention = strict(rules)
   .refine((raw) => Object.keys(raw).length > 0, {
-    error: 'expected at least one of last, hourly, daily, weekly, monthly, yearly, within',
+    error: `expected at least one of ${retentionWords.join(', ')}`,
   })
   .transform(({ within, ...counts }): Retention => ({
     ...counts,
     ...(within !== undefined && { withinDays: within }),
   }));
+
+/** Rules, or a map of stores to rules: told by what the values are, so that a mistake is one of what was meant. */
+function keepSchema(known: Known) {
+  const each = named(reference('store', known), retention);
+  const { anyOf } = z.toJSONSchema(z.union([retention, each]), { io: 'input' });
+  return z
+    .unknown()
+    .transform((raw, context): Pick<Procedure, 'keep' | 'keepIn'> => {
+      const maps = isMap(raw) ? Object.values(raw).filter(isMap).length : 0;
+      if (maps > 0 && maps < Object.keys(raw as object).length) {
+        context.addIssue({
+          code: 'custom',
+          message:
+            'expected rules such as { daily: 14 }, or stores with rules such as { vault: { last: 3 } }, not both in one map',
+        });
+        return z.NEVER;
+      }
+      if (maps === 0) return { keep: parsedIn(retention, raw, context) };
+      return { keepIn: parsedIn(each, raw, context) };
+    })
+    .meta({ anyOf });
+}
+
+function parsedIn<T>(schema: z.ZodType<T>, raw: unknown, context: z.core.$RefinementCtx): T {
+  const parsed = schema.safeParse(raw);
+  if (parsed.success) return parsed.data;
+  context.issues.push(...(parsed.error.issues as z.core.$ZodRawIssue[]));
+  return z.NEVER;
+}
+
+function isMap(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
 
 /** `fri-mon` goes over the end of the week. */
 function range(words: string): readonly Weekday[] {

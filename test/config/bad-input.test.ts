@@ -324,6 +324,45 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       /at least one of last, hourly, daily/,
     ],
     [
+      'a rule of retention that there is not',
+      [['{ last: 3, daily: 7 }', '{ last: 3, dayly: 7 }']],
+      'procedures.nightly.keep.dayly',
+      /unknown key "dayly": did you mean "daily"/,
+    ],
+    [
+      'a rule of retention of one store that there is not',
+      [['{ last: 3, daily: 7 }', '{ vault: { last: 3, dayly: 7 } }']],
+      'procedures.nightly.keep.vault.dayly',
+      /unknown key "dayly": did you mean "daily"/,
+    ],
+    [
+      'retention in a store that there is not',
+      [['{ last: 3, daily: 7 }', '{ valt: { last: 3 } }']],
+      'procedures.nightly.keep.valt',
+      /unknown store "valt": did you mean "vault"/,
+    ],
+    [
+      'retention of nothing in a store',
+      [['{ last: 3, daily: 7 }', '{ vault: {} }']],
+      'procedures.nightly.keep.vault',
+      /at least one of last, hourly, daily/,
+    ],
+    [
+      'retention by rules and by stores at once',
+      [['{ last: 3, daily: 7 }', '{ daily: 7, vault: { last: 3 } }']],
+      'procedures.nightly.keep',
+      /expected rules such as .*, or stores with rules such as .*, not both in one map/,
+    ],
+    [
+      'a store called as a rule of retention',
+      [
+        ['vault: { directory', 'daily: { directory'],
+        ['to: [vault]', 'to: [daily]'],
+      ],
+      'stores.daily',
+      /a store cannot be called daily: a rule of "keep" is/,
+    ],
+    [
       'a relative store',
       [['directory: /backup', 'directory: backup']],
       'stores.vault.directory',

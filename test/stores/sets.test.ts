@@ -444,6 +444,29 @@ describe('retention', () => {
     expect(removed).toEqual([]);
   });
 
+  test('each store can have rules of its own; in one without nothing goes', async () => {
+    const plan = { site: 'vitam', procedure: 'nightly', keep: null, stores: {} };
+    await publishOne();
+    const rulesOf = async (keepIn: Record<string, Retention>) => {
+      const nightly = { steps: [], keepIn, upBy: '08:30', restart: { kind: 'when-done' } } as const;
+      const procedures = { nightly: { ...nightly, onFailure: 'fail', whenHeld: 'refuse' } as const };
+      const site = { ...siteWith(directory), procedures };
+      const now = new Date().toISOString();
+      const [explained] = await createStoreActivities({ site, host: 'mongo-1' }).explainSets({
+        ...where,
+        now,
+      });
+      return explained?.keep;
+    };
+    expect(await rulesOf({ vault: { last: 3 }, offsite: { daily: 14 } })).toEqual({ last: 3 });
+    expect(await rulesOf({ offsite: { daily: 14 } })).toBeNull();
+    const spec = { kind: 'directory', directory, shared: true, keeper: 'mongo-1', quotaBytes: 1 } as const;
+    const ahead = async (keepIn: Record<string, Retention>) =>
+      (await checkStore(siteOf(spec), 'vault', 'mongo-1', { ...plan, keepIn }))[1]?.detail;
+    expect(await ahead({ vault: { last: 3 } })).toContain('keep lets at most 3 sets stay');
+    expect(await ahead({ offsite: { last: 3 } })).toContain('nothing ever goes');
+  });
+
   test('removes nothing without a rule', async () => {
     await publishOne('2026-11-17T190000Z-0a1b2c3d');
     await publishOne('2026-11-18T190000Z-0a1b2c3d');
