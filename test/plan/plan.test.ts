@@ -5,6 +5,7 @@ import { loadSite, parseSite } from '../../config/load.ts';
 import type { LoadedSite } from '../../config/load.ts';
 import { PlanError, resolvePlan } from '../../config/plan.ts';
 import type { Plan, PlanStep } from '../../model/plan.ts';
+import { keepFor } from '../../model/retention.ts';
 import type { Site, Step } from '../../model/site.ts';
 import { SMALL_SITE, spoil } from '../config/small-site.ts';
 
@@ -126,6 +127,13 @@ describe('the plan of the Vitam night', () => {
 });
 
 describe('a plan', () => {
+  test('has the rules of each store where the file says them so, and none of all', () => {
+    const loaded = small(spoil(['{ last: 3, daily: 7 }', '{ vault: { last: 3, within: 42d } }']));
+    const plan = resolvePlan(loaded, { procedure: 'nightly', startedAt: AT_20, upBy: '23:00' });
+    expect(plan).toMatchObject({ keep: null, keepIn: { vault: { last: 3, withinDays: 42 } } });
+    expect([keepFor(plan, 'vault'), keepFor(plan, 'offsite')]).toEqual([{ last: 3, withinDays: 42 }, null]);
+  });
+
   test('of an unknown procedure is refused with the known ones, the nearest first', () => {
     const attempt = () => resolvePlan(small(), { procedure: 'nigthly', startedAt: AT_20 });
     expect(attempt).toThrow(PlanError);
