@@ -134,8 +134,10 @@ export interface SetUse {
 export interface SetSummary {
   readonly set: SetRef;
   readonly store: string;
-  /** Of the manifest. Of another than 1 nothing else is known: `publishedAt` is empty. */
+  /** Of the manifest; 0: it cannot be read. Of another than 1 nothing else is known: `publishedAt` is empty. */
   readonly format: number;
+  /** Why its manifest cannot be read; absent: it can. */
+  readonly unreadable?: string;
   readonly night: string;
   readonly publishedAt: Instant;
   readonly sizeBytes: number;
@@ -213,6 +215,12 @@ export interface Verification {
   readonly problems: readonly string[];
   /** What was damaged before, and from which store it was replaced; absent: nothing. */
   readonly mended?: readonly string[];
+}
+
+/** As it would be in another store that has the very same artifacts. */
+export function inStore(manifest: Manifest, from: string, to: string): Manifest {
+  const artifacts = manifest.artifacts.filter(({ store }) => store === from);
+  return { ...manifest, artifacts: artifacts.map((artifact) => ({ ...artifact, store: to })) };
 }
 
 /** Of the member whose copy an artifact is; null: it is a tree of files. */

@@ -118,6 +118,11 @@ export async function chosenSet({
   throw ApplicationFailure.nonRetryable(
     [
       `no ${id === undefined ? 'complete set' : `set "${id}"`}${store === undefined ? '' : ` in ${store}`}; ${site} has: ${known}`,
+      ...sets.flatMap((one) =>
+        one.unreadable !== undefined && id !== undefined && one.set.id.startsWith(id)
+          ? [`the manifest of ${one.set.id} in ${one.store} cannot be read (coldbackup sets verify --mend)`]
+          : [],
+      ),
       ...failed.map(notAsked),
     ].join('; '),
     'UnknownName',

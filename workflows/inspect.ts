@@ -1,6 +1,6 @@
 import { isCancellation } from '@temporalio/workflow';
 import type { ExplainedSets, LedgerView, StoreInfo } from '../model/activities.ts';
-import type { Manifest, Proof, SetRef, Verification } from '../model/manifest.ts';
+import { inStore, type Manifest, type Proof, type SetRef, type Verification } from '../model/manifest.ts';
 import type { Plan } from '../model/plan.ts';
 import type { Check } from '../model/progress.ts';
 import { agent, control } from './agents.ts';
@@ -144,55 +144,19 @@ export async function drills({ site }: { site: string }): Promise<readonly Drill
 
 /**
  * `coldbackup sets verify`: every host reads again what it can see of the set; what they found is recorded in it. With
- * `mend` what is damaged is replaced first by the copies of other stores, where they are good.
+ * `mend` what is damaged is replaced first by the copies of other stores, where they are good; the manifest before all.
  */
-export async function setVerify(input: {
-  site: string;
-  store: string;
-  set: SetRef;
-  mend?: boolean;
-}): Promise<readonly Verification[]> {
+export async function setVerify(input: VerifyOne): Promise<readonly Verification[]> {
   const { site, store, set } = input;
-  const { keeper, shared } = storeNamed(await siteInfo(site), store);
-  const manifest = await setShow({ site, store, set });
-  const readers = shared ? [keeper] : [...new Set(manifest.artifacts.map(({ host }) => host))];
+  const of = storeNamed(await siteInfo(site), store);
+  const { keeper } = of;
+  const manifest = await manifestOrWhy(input);
   const use = {
     ...({ site, store, set, what: 'verify' } as const),
-    ...{ hosts: [keeper, ...readers], atMostMs: 2 * verifyMs },
+    hosts: [keeper, ...(typeof manifest === 'string' ? [] : readersOf(of, manifest))],
+    atMostMs: 2 * verifyMs,
   };
-  return whileInUse(use, () => readAgain(input, { keeper, readers, manifest }));
-}
-
-async function readAgain(
-  { site, store, set, mend = false }: Parameters<typeof setVerify>[0],
-  { keeper, readers, manifest }: { keeper: string; readers: readonly string[]; manifest: Manifest },
-): Promise<readonly Verification[]> {
-  const on = (host: string) => agent(site, host, { summary: `verify ${set.id}`, withinMs: verifyMs });
-  const read = () => Promise.all(readers.map((host) => on(host).verifySet({ site, store, set, manifest })));
-  let parts: readonly Verification[] = await read();
-  if (mend && parts.some(({ problems }) => problems.length > 0)) {
-    const from = await elsewhere(site, store, set);
-    const notMended = new Map<number, string>();
-    const mended = await Promise.all(
-      readers.map((host, index) =>
-        on(host)
-          .mendSet({ site, store, manifest, from })
-          .catch((error: unknown): readonly string[] => {
-            if (isCancellation(error)) throw error;
-            notMended.set(index, `could not be mended on ${host}: ${messageOf(error)}`);
-            return [];
-          }),
-      ),
-    );
-    if (mended.flat().length > 0)
-      parts = (await read()).map((part, index) => ({ ...part, mended: mended[index] ?? [] }));
-    parts = parts.map((part, index) => {
-      const why = notMended.get(index);
-      return why === undefined || part.problems.length === 0
-        ? part
-        : { ...part, problems: [...part.problems, why] };
-    });
-  }
+  const parts = await whileInUse(use, () => readAgain(input, of, manifest));
   await agent(site, keeper, { summary: `record of ${set.id}`, withinMs: shortMs }).recordVerification({
     ...{ site, store, set },
     record: {
@@ -203,6 +167,116 @@ async function readAgain(
     },
   });
   return parts;
+}
+
+export interface VerifyOne {
+  readonly site: string;
+  readonly store: string;
+  readonly set: SetRef;
+  readonly mend?: boolean;
+}
+
+async function readAgain(
+  input: VerifyOne,
+  of: Pick<StoreInfo, 'keeper' | 'shared'>,
+  found: Manifest | string,
+): Promise<readonly Verification[]> {
+  const { site, store, set, mend = false } = input;
+  let manifest = found;
+  let before: readonly string[] = [];
+  if (typeof manifest === 'string') {
+    const problems = [`manifest.json: cannot be read: ${manifest}`];
+    if (mend) {
+      const from = await elsewhere(site, store, set);
+      const [first] = from;
+      if (first !== undefined) {
+        const mended = await mendOn(input, of, inStore(first.manifest, first.store, store), from);
+        before = mended.flatMap((one) => one.did);
+        problems.push(...mended.flatMap(({ failed }) => failed));
+      }
+      manifest = await manifestOrWhy(input);
+      problems.push(`no other store that answers has one that fits what ${store} holds of the set`);
+    }
+    if (typeof manifest === 'string')
+      return [{ set, store, checkedBytes: 0, artifacts: 0, elsewhere: [], problems }];
+  }
+  let parts = await readBy(input, of, manifest);
+  if (mend && parts.some(({ problems }) => problems.length > 0)) {
+    const mended = await mendOn(input, of, manifest, await elsewhere(site, store, set));
+    if (mended.some(({ did }) => did.length > 0)) {
+      if (mended.some(({ did }) => did.some((one) => one.startsWith('manifest.json '))))
+        manifest = await setShow({ site, store, set });
+      parts = (await readBy(input, of, manifest)).map((part, index) => ({
+        ...part,
+        mended: mended[index]?.did ?? [],
+      }));
+    }
+    parts = parts.map((part, index) =>
+      part.problems.length === 0
+        ? part
+        : { ...part, problems: [...part.problems, ...(mended[index]?.failed ?? [])] },
+    );
+  }
+  return parts.map((part, index) =>
+    index > 0 || before.length === 0 ? part : { ...part, mended: [...before, ...(part.mended ?? [])] },
+  );
+}
+
+/** Why it cannot be read, where a set is there all the same. */
+async function manifestOrWhy({ site, store, set }: VerifyOne): Promise<Manifest | string> {
+  try {
+    return await setShow({ site, store, set });
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    const { sets: there } = await sets({ site, procedure: set.procedure, store });
+    const why = there.find((one) => one.set.id === set.id)?.unreadable;
+    if (why === undefined) throw error;
+    return why;
+  }
+}
+
+/** Of a store that is not shared, each host that has a part. */
+function readersOf({ keeper, shared }: Pick<StoreInfo, 'keeper' | 'shared'>, { artifacts }: Manifest) {
+  return shared ? [keeper] : [...new Set(artifacts.map(({ host }) => host))];
+}
+
+function readBy(
+  { site, store, set }: VerifyOne,
+  of: Pick<StoreInfo, 'keeper' | 'shared'>,
+  manifest: Manifest,
+): Promise<readonly Verification[]> {
+  return Promise.all(
+    readersOf(of, manifest).map((host) =>
+      agent(site, host, { summary: `verify ${set.id}`, withinMs: verifyMs }).verifySet({
+        ...{ site, store, set, manifest },
+      }),
+    ),
+  );
+}
+
+interface MendedOn {
+  readonly did: readonly string[];
+  readonly failed: readonly string[];
+}
+
+/** One host that fails leaves the others whole. */
+function mendOn(
+  { site, store, set }: VerifyOne,
+  of: Pick<StoreInfo, 'keeper' | 'shared'>,
+  manifest: Manifest,
+  from: readonly { readonly store: string; readonly manifest: Manifest }[],
+): Promise<readonly MendedOn[]> {
+  return Promise.all(
+    readersOf(of, manifest).map(async (host) => {
+      try {
+        const on = agent(site, host, { summary: `mend ${set.id}`, withinMs: verifyMs });
+        return { did: await on.mendSet({ site, store, manifest, from }), failed: [] };
+      } catch (error) {
+        if (isCancellation(error)) throw error;
+        return { did: [], failed: [`could not be mended on ${host}: ${messageOf(error)}`] };
+      }
+    }),
+  );
 }
 
 /** The same set in the other stores that answer. */

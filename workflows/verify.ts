@@ -34,12 +34,15 @@ export async function verify({ site, procedure, everyDays }: VerifyInput): Promi
   const notRead = failed.map(notAsked);
   const published = all.filter(({ publishedAt }) => publishedAt !== '');
   const { due, shareBytes } = toReadAgain(published, everyDays, Date.now());
+  // Nobody can use them as they are.
+  const unreadable = all.filter((set) => set.unreadable !== undefined);
+  const toRead = [...unreadable, ...due];
   const isBounded = patched('its-share');
   let readBytes = 0;
   const read: Verified['sets'][number][] = [];
-  for (const { set, store, sizeBytes } of due) {
+  for (const { set, store, sizeBytes } of toRead) {
     if (isBounded && read.length > 0 && readBytes >= shareBytes) break;
-    setCurrentDetails(`reading ${set.id} in ${store}, ${read.length + 1} of ${due.length}`);
+    setCurrentDetails(`reading ${set.id} in ${store}, ${read.length + 1} of ${toRead.length}`);
     try {
       const parts = await setVerify({ site, store, set, mend: true });
       read.push({
@@ -57,7 +60,7 @@ export async function verify({ site, procedure, everyDays }: VerifyInput): Promi
   const damaged = read.filter(({ problems }) => problems.length > 0);
   setCurrentDetails(
     [
-      `${read.length} of ${due.length} sets that are due read again, ${damaged.length} damaged`,
+      `${read.length} of ${toRead.length} sets that are due read again, ${damaged.length} damaged`,
       ...read.flatMap(({ set, store, mended }) =>
         mended.map((one) => `- mended ${set.id} in ${store}: ${one}`),
       ),

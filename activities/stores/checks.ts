@@ -1,11 +1,11 @@
-import type { SetRef, SetSummary } from '../../model/manifest.ts';
+import type { SetSummary } from '../../model/manifest.ts';
 import type { Plan } from '../../model/plan.ts';
 import { keepFor } from '../../model/retention.ts';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { openStore } from './activities.ts';
 import { checkRoomAhead, growthOf, mostSets, roomLeft } from './room.ts';
-import { artifactsHere, listFolders, showSet } from './sets.ts';
+import { artifactsHere, listSets, showSet } from './sets.ts';
 import { sizeText } from './size-text.ts';
 import type { Store } from './store.ts';
 
@@ -35,9 +35,7 @@ export async function checkStore(
   await store.writeToken(token);
   await store.removeToken(token);
   const quotaBytes = site.stores[name]?.quotaBytes;
-  const listing = await listFolders(store, plan.site, quotaBytes === undefined ? plan.procedure : undefined);
-  const all = listing.sets;
-  const unreadable = listing.unreadable.filter(({ procedure }) => procedure === plan.procedure);
+  const all = await listSets(store, plan.site, quotaBytes === undefined ? plan.procedure : undefined);
   const sets = all.filter(({ set }) => set.procedure === plan.procedure);
   const last = await lastSet(store, sets);
   const freeBytes = roomLeft(await store.freeBytes(), quotaBytes, total(all));
@@ -68,7 +66,7 @@ export async function checkStore(
           },
         )),
     ...(plan.stores[name]?.keeper === host
-      ? [...checkDamage(name, host, plan, sets, unreadable), ...checkProofs(name, host, plan, sets)]
+      ? [...checkDamage(name, host, plan, sets), ...checkProofs(name, host, plan, sets)]
       : []),
   ];
 }
@@ -79,28 +77,20 @@ function checkDamage(
   host: HostName,
   plan: CheckedPlan,
   sets: readonly SetSummary[],
-  unreadable: readonly SetRef[],
 ): readonly Check[] {
-  const damaged = sets.filter(({ verified }) => verified?.passed === false).map(({ set }) => set.id);
-  const check = { host, subject: `sets in ${name}`, verdict: 'warning' } as const;
+  const bad = sets.filter(
+    ({ verified, unreadable }) => verified?.passed === false || unreadable !== undefined,
+  );
+  if (bad.length === 0) return [];
+  const damaged = bad.map(({ set, unreadable }) =>
+    unreadable === undefined ? set.id : `${set.id} (its manifest cannot be read)`,
+  );
   return [
-    ...(damaged.length === 0
-      ? []
-      : [
-          {
-            ...{ ...check, detail: `damaged: ${damaged.join(', ')}` },
-            hint: `coldbackup sets verify ${plan.site} ${damaged[0] ?? ''} --store ${name} says what is wrong`,
-          },
-        ]),
-    ...(unreadable.length === 0
-      ? []
-      : [
-          {
-            ...check,
-            detail: `a manifest cannot be read, so retention removes nothing: ${unreadable.map(({ id }) => id).join(', ')}`,
-            hint: 'bring it back from another store, or move the folder away',
-          },
-        ]),
+    {
+      ...({ host, subject: `sets in ${name}`, verdict: 'warning' } as const),
+      detail: `damaged: ${damaged.join(', ')}`,
+      hint: `coldbackup sets verify ${plan.site} ${bad[0]?.set.id ?? ''} --store ${name} says what is wrong`,
+    },
   ];
 }
 

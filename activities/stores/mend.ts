@@ -1,7 +1,16 @@
 import { createHash } from 'node:crypto';
-import type { Artifact, Manifest, SetRef } from '../../model/manifest.ts';
-import { StoreError, sumsName } from './names.ts';
-import { artifactsHere, sumsOf } from './sets.ts';
+import { inStore, type Artifact, type Manifest, type SetRef } from '../../model/manifest.ts';
+import { StoreError, manifestName, sumsName } from './names.ts';
+import {
+  artifactsHere,
+  manifestLine,
+  manifestText,
+  readManifest,
+  readSums,
+  sha256Of,
+  sumsOf,
+} from './sets.ts';
+import { readSmall, textIn } from './small.ts';
 import type { Store } from './store.ts';
 import { digestOf, type VerifyHooks } from './verify.ts';
 
@@ -19,14 +28,21 @@ export interface Source {
  */
 export async function mendSet(
   store: Store,
-  manifest: Manifest,
+  given: Manifest,
   sources: readonly Source[],
   { signal, onProgress }: VerifyHooks,
 ): Promise<readonly string[]> {
+  const { manifest, text, from } = await manifestFor(store, given, sources);
+  // What is not known to be right is no measure for the rest.
+  if (manifest === null) return [];
   const here = artifactsHere(store, manifest);
   const files = here.flatMap(filesOf);
   const totalBytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const mended: string[] = [];
+  if (from !== null) {
+    await store.replaceText(manifest.set, manifestName, manifestText(manifest));
+    mended.push(`${manifestName} from ${from}`);
+  }
   let checkedBytes = 0;
   for (const file of files) {
     signal.throwIfAborted();
@@ -37,12 +53,52 @@ export async function mendSet(
     checkedBytes += file.sizeBytes;
     onProgress({ checkedBytes, totalBytes });
   }
-  const sums = sumsOf(here);
-  if ((await store.readText(manifest.set, sumsName)) !== sums) {
+  const sums = sumsOf(here) + (text === null ? '' : manifestLine(text));
+  if (textIn(await readSmall(store, manifest.set, sumsName)) !== sums) {
     await store.replaceText(manifest.set, sumsName, sums);
     mended.push(`${sumsName} from the manifest`);
   }
   return mended;
+}
+
+interface Right {
+  /** null: nobody knows. */
+  readonly manifest: Manifest | null;
+  /** As it lies here, or will; null: none does. */
+  readonly text: string | null;
+  /** Whose it is where it has to be put back; null: it lies here. */
+  readonly from: string | null;
+}
+
+const unknown: Right = { manifest: null, text: null, from: null };
+
+/**
+ * The manifest that counts. One that can't be read, or has another digest than SHA256SUMS says, is that of another store: where
+ * it becomes just what SHA256SUMS has the digest of, or has the artifacts that SHA256SUMS names, with their digests.
+ */
+async function manifestFor(store: Store, given: Manifest, sources: readonly Source[]): Promise<Right> {
+  const own = await readManifest(store, given.set);
+  if (own.kind === 'none') return { manifest: given, text: null, from: null };
+  if (own.kind === 'other-format') return unknown;
+  const sumsText = textIn(await readSmall(store, given.set, sumsName));
+  const sums = sumsText === null ? null : readSums(sumsText);
+  const isSure = sums?.manifest == null || (own.kind === 'manifest' && sums.manifest === sha256Of(own.text));
+  if (own.kind === 'manifest' && isSure) return { manifest: own.manifest, text: own.text, from: null };
+  const others = sources.map((source) => ({
+    from: source.store.name,
+    manifest: inStore(source.manifest, source.store.name, store.name),
+  }));
+  // Of a store that is not shared the keeper's; else perhaps the damaged one itself.
+  const asGiven = { from: 'the keeper', manifest: given };
+  const isSame = (one: Manifest): boolean => sums?.manifest === sha256Of(manifestText(one));
+  const hasSame = (one: Manifest): boolean => sums?.artifacts === sumsOf(artifactsHere(store, one));
+  const found =
+    [...others, asGiven].find((one) => isSame(one.manifest)) ??
+    [...others, ...(own.kind === 'unreadable' ? [asGiven] : [])].find((one) => hasSame(one.manifest));
+  if (found === undefined) return unknown;
+  const text = manifestText(found.manifest);
+  const isHere = own.kind === 'manifest' && own.text === text;
+  return { manifest: found.manifest, text, from: isHere ? null : found.from };
 }
 
 type StoredFile = Pick<Artifact, 'name' | 'sha256' | 'sizeBytes'>;

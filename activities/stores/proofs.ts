@@ -3,6 +3,7 @@ import type { Proof, SetRef } from '../../model/manifest.ts';
 import { whileNobodyRemoves } from './in-use.ts';
 import { parsedJson } from './json.ts';
 import { StoreError, manifestName } from './names.ts';
+import { readSmall, textIn } from './small.ts';
 import type { Store } from './store.ts';
 
 export const proofsName = 'proofs.json';
@@ -16,7 +17,7 @@ const proofsSchema = z.looseObject({
 
 /** The newest first; what cannot be read proves nothing. */
 export async function readProofs(store: Store, set: SetRef): Promise<readonly Proof[]> {
-  return proofsIn(await store.readText(set, proofsName)) ?? [];
+  return proofsIn(textIn(await readSmall(store, set, proofsName))) ?? [];
 }
 
 /** null: they cannot be read. */

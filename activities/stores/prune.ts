@@ -8,6 +8,7 @@ import { StoreError, manifestName } from './names.ts';
 import { pinName, pinnedBy } from './pins.ts';
 import { proofsName } from './proofs.ts';
 import { findSet, listFolders, nameOf, readManifest, type Listing } from './sets.ts';
+import { readSmall, textIn } from './small.ts';
 import type { Store } from './store.ts';
 
 const leftoverAfterMs = 24 * 3_600_000;
@@ -19,11 +20,11 @@ export async function explainSets(
   { procedure, now }: { readonly procedure?: string; readonly now: Instant },
 ): Promise<readonly ExplainedSets[]> {
   const listing = await listFolders(store, site, procedure);
-  const all = [...listing.sets.map(({ set }) => set), ...listing.unreadable, ...listing.remains];
+  const all = [...listing.sets.map(({ set }) => set), ...listing.remains];
   const names = [...new Set(all.map((set) => set.procedure))].sort();
   return Promise.all(
     names.map(async (name): Promise<ExplainedSets> => {
-      const { sets, unreadable, remains } = ofProcedure(listing, name);
+      const { sets, remains } = ofProcedure(listing, name);
       const keep = keepFor(
         (Object.hasOwn(procedures, name) ? procedures[name] : undefined) ?? {},
         store.name,
@@ -31,11 +32,11 @@ export async function explainSets(
       const verdicts = [
         ...sets
           .filter((set) => !isKnown(set))
-          .map((set) => ({ set, stays: true, because: ['a later version wrote it'] })),
+          .map((set) => ({ set, stays: true, because: [whyUnknown(set)] })),
         ...explainRetention(sets.filter(isKnown), keep, now),
       ];
       const judged = await judgeRemains(store, remains, Date.parse(now));
-      const doubt = doubtOf(unreadable);
+      const doubt = doubtOf(sets);
       if (doubt === null) return { procedure: name, keep, verdicts, remains: judged };
       const because = [`nothing is removed: ${doubt}`];
       return {
@@ -110,7 +111,8 @@ export async function pinSet(store: Store, set: SetRef, pin: Pin | null): Promis
 function removeSet(store: Store, set: SetRef, may: (fresh: SetSummary | null) => boolean): Promise<boolean> {
   return whileNobodyRemoves(store, set, async () => {
     const found = await findSet(store, set);
-    if (found === 'unreadable' || !may(found === 'none' ? null : found)) return false;
+    if (found !== 'none' && found.unreadable !== undefined) return false;
+    if (!may(found === 'none' ? null : found)) return false;
     // Of a removal that is cut short remains are left, which nothing must keep.
     for (const name of markNames)
       if ((await store.sizeBytes(set, name)) !== null) await store.drop(set, name);
@@ -144,7 +146,7 @@ async function listSurely(
   const isMissing = published !== undefined && !listing.sets.some(({ set }) => set.id === published.id);
   const doubt = isMissing
     ? `it does not list ${published.id}, which was just published`
-    : doubtOf(listing.unreadable);
+    : doubtOf(listing.sets);
   if (doubt === null) return listing;
   throw new StoreError(
     `Nothing of ${site}/${procedure} is removed in store ${store.name} (${store.place}) on host ${store.host}: ${doubt}.`,
@@ -152,17 +154,19 @@ async function listSurely(
 }
 
 /** null: all that is there can be judged. */
-function doubtOf(unreadable: readonly SetRef[]): string | null {
-  if (unreadable.length === 0) return null;
-  return `${manifestName} of ${unreadable.map(({ id }) => id).join(', ')} cannot be read: repair it, or move it away`;
+function doubtOf(sets: readonly SetSummary[]): string | null {
+  const ids = sets.flatMap(({ set, unreadable }) => (unreadable === undefined ? [] : [set.id]));
+  if (ids.length === 0) return null;
+  return `${manifestName} of ${ids.join(', ')} cannot be read: repair it, or move it away`;
 }
 
-function ofProcedure({ sets, unreadable, remains }: Listing, name: string): Listing {
+function whyUnknown({ unreadable }: SetSummary): string {
+  return unreadable === undefined ? 'a later version wrote it' : 'its manifest cannot be read';
+}
+
+function ofProcedure({ sets, remains }: Listing, name: string): Listing {
   const isMeant = (set: SetRef) => set.procedure === name;
-  return {
-    sets: sets.filter(({ set }) => isMeant(set)),
-    ...{ unreadable: unreadable.filter(isMeant), remains: remains.filter(isMeant) },
-  };
+  return { sets: sets.filter(({ set }) => isMeant(set)), remains: remains.filter(isMeant) };
 }
 
 /** What a run that never published has left goes a day after its last change; what a set has had beside its manifest does not. */
@@ -195,7 +199,7 @@ async function clearRemains(store: Store, remains: readonly SetRef[], nowMs: num
 /** Only a set that was published gets these; they go before its manifest. */
 async function marksOf(store: Store, set: SetRef, nowMs: number): Promise<readonly string[]> {
   const [pin = null, inUse = null, proofs = null] = await Promise.all(
-    markNames.map((name) => store.readText(set, name)),
+    markNames.map(async (name) => textIn(await readSmall(store, set, name))),
   );
   const now = new Date(nowMs).toISOString();
   const isUsed = usesIn(inUse)?.some(({ until }) => until > now) ?? true;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Artifact, Manifest, SetRef, SetSummary } from '../../model/manifest.ts';
 import { atMost } from '../system/at-most.ts';
@@ -8,17 +9,19 @@ import { verifiedIn, verifiedName } from './verified.ts';
 import { parsedJson } from './json.ts';
 import { StoreError, filePath, isSetId, manifestName, sumsName } from './names.ts';
 import { proofsIn, proofsName } from './proofs.ts';
+import { readSmall, textIn } from './small.ts';
 import type { Store } from './store.ts';
 
 const knownFormat = 1;
 
+const nameSchema = z.string().refine(isFileName, { error: 'leads out of the set' });
 const artifactSchema = z.looseObject({
-  name: z.string(),
+  name: nameSchema,
   store: z.string(),
   host: z.string(),
   sizeBytes: z.number(),
   sha256: z.string(),
-  fileList: z.looseObject({ name: z.string(), sha256: z.string(), sizeBytes: z.number() }),
+  fileList: z.looseObject({ name: nameSchema, sha256: z.string(), sizeBytes: z.number() }),
 });
 /** Any manifest, also of a later version. */
 const headSchema = z.looseObject({
@@ -36,9 +39,10 @@ const manifestSchema = z.looseObject({
 });
 
 export type ReadManifest =
-  | { readonly kind: 'manifest'; readonly manifest: Manifest }
+  | { readonly kind: 'manifest'; readonly manifest: Manifest; readonly text: string }
   | { readonly kind: 'other-format'; readonly format: number; readonly text: string }
-  | { readonly kind: 'none' | 'rubbish' };
+  | { readonly kind: 'unreadable'; readonly why: string }
+  | { readonly kind: 'none' };
 
 /**
  * Makes a set of what lies in the store: every artifact of this host is there with its size, then SHA256SUMS, then the
@@ -47,7 +51,7 @@ export type ReadManifest =
  */
 export async function publishSet(store: Store, manifest: Manifest): Promise<SetSummary> {
   const { set } = manifest;
-  const text = `${JSON.stringify(manifest, null, 2)}\n`;
+  const text = manifestText(manifest);
   const there = await store.readText(set, manifestName);
   if (there !== null && there !== text) {
     throw new StoreError(
@@ -67,7 +71,7 @@ export async function publishSet(store: Store, manifest: Manifest): Promise<SetS
   }
   // What an agent left that was killed is as large as what it copied. All copies of the run are over; if this fails, they stay.
   await store.clearParts(set).catch(() => undefined);
-  await store.replaceText(set, sumsName, sumsOf(mine));
+  await store.replaceText(set, sumsName, sumsOf(mine) + manifestLine(text));
   const part = await store.create(set, manifestName, 'publish');
   try {
     await part.write(Buffer.from(text));
@@ -83,10 +87,11 @@ const listedAtOnce = 16;
 
 /** What lies in the folders of sets. */
 export interface Listing {
-  /** Published, oldest first. One that a later version wrote has its format, and nothing else is known. */
+  /**
+   * Published, oldest first. One that a later version wrote is listed with its format, one whose manifest cannot be read
+   * with why; nothing else is known of them.
+   */
   readonly sets: readonly SetSummary[];
-  /** With a manifest that cannot be read. */
-  readonly unreadable: readonly SetRef[];
   /** Without a manifest. */
   readonly remains: readonly SetRef[];
 }
@@ -103,29 +108,27 @@ export async function listFolders(store: Store, site: string, procedure?: string
   const folders = await store.folders(site, procedure);
   // A store may take long for each answer, and has no open files for hundreds of them.
   const atATime = atMost(listedAtOnce);
-  const found = await Promise.all(folders.map((set) => atATime(() => findSet(store, set))));
   // Folders with other names are somebody else's.
   const ours = folders.filter(({ id }) => isSetId(id));
-  const without = (kind: 'unreadable' | 'none') => ours.filter((set) => found[folders.indexOf(set)] === kind);
+  const found = await Promise.all(ours.map((set) => atATime(() => findSet(store, set))));
   return {
-    sets: found
-      .filter((one) => typeof one !== 'string')
-      .sort((one, other) => (one.set.id < other.set.id ? -1 : 1)),
-    unreadable: without('unreadable'),
-    remains: without('none'),
+    sets: found.filter((one) => one !== 'none').sort((one, other) => (one.set.id < other.set.id ? -1 : 1)),
+    remains: ours.filter((_, index) => found[index] === 'none'),
   };
 }
 
 /** As it is listed. */
-export async function findSet(store: Store, set: SetRef): Promise<SetSummary | 'unreadable' | 'none'> {
+export async function findSet(store: Store, set: SetRef): Promise<SetSummary | 'none'> {
   const read = await readManifest(store, set);
+  if (read.kind === 'none') return 'none';
   if (read.kind === 'other-format') return unknownSummary(set, store, read.format);
-  if (read.kind !== 'manifest') return read.kind === 'none' ? 'none' : 'unreadable';
-  const text = (name: string) => store.readText(set, name);
+  const text = async (name: string) => textIn(await readSmall(store, set, name));
   const [pin, ...others] = await Promise.all([pinName, inUseName, proofsName, verifiedName].map(text));
   const [inUse = null, proved = null, readAgain = null] = others;
   const pinned = pinnedBy(pin ?? null);
   const [uses, proofs, verified] = [usesIn(inUse), proofsIn(proved), verifiedIn(readAgain)];
+  if (read.kind === 'unreadable')
+    return { ...unknownSummary(set, store, 0), unreadable: read.why, ...verified };
   const unclear = Object.entries({ [inUseName]: uses, [proofsName]: proofs, [verifiedName]: verified })
     .filter(([, content]) => content === null)
     .map(([name]) => name);
@@ -159,6 +162,12 @@ export async function showSet(store: Store, set: SetRef): Promise<Manifest> {
         'Use the version of coldbackup that wrote it, or a later one.',
     );
   }
+  if (read.kind === 'unreadable') {
+    throw new StoreError(
+      `The manifest of set ${nameOf(set)} in store ${store.name} (${store.place}) cannot be read: ${read.why}. ` +
+        `coldbackup sets verify ${set.site} ${set.id} --store ${store.name} --mend puts it back from another store that has the set.`,
+    );
+  }
   const known = (await listSets(store, set.site, set.procedure)).slice(-5).map((each) => each.set.id);
   throw new StoreError(
     `There is no set ${nameOf(set)} in store ${store.name} (${store.place}) on host ${store.host}. ` +
@@ -166,19 +175,23 @@ export async function showSet(store: Store, set: SetRef): Promise<Manifest> {
   );
 }
 
-/** One of ours has a few kB for each artifact. What is larger would only fill the memory of whoever lists the store. */
-const mostManifestBytes = 64 * 1024 * 1024;
-
 export async function readManifest(store: Store, set: SetRef): Promise<ReadManifest> {
-  const sizeBytes = await store.sizeBytes(set, manifestName);
-  if (sizeBytes !== null && sizeBytes > mostManifestBytes) return { kind: 'rubbish' };
-  const text = sizeBytes === null ? null : await store.readText(set, manifestName);
-  if (text === null) return { kind: 'none' };
-  const head = headSchema.safeParse(parsedJson(text));
-  if (!head.success || !isSameSet(head.data.set, set)) return { kind: 'rubbish' };
+  const file = await readSmall(store, set, manifestName);
+  if (file.kind !== 'text') return file;
+  const { text } = file;
+  const json = parsedJson(text);
+  const head = headSchema.safeParse(json);
+  if (!head.success || !isSameSet(head.data.set, set))
+    return { kind: 'unreadable', why: 'it is no manifest of this set' };
   if (head.data.format !== knownFormat) return { kind: 'other-format', format: head.data.format, text };
-  if (!manifestSchema.safeParse(head.data).success) return { kind: 'rubbish' };
-  return { kind: 'manifest', manifest: head.data as unknown as Manifest };
+  const { error } = manifestSchema.safeParse(json);
+  if (error !== undefined) return { kind: 'unreadable', why: wordsOf(error) };
+  // As it was written, in its order: from that it can be written again.
+  return { kind: 'manifest', manifest: json as Manifest, text };
+}
+
+export function manifestText(manifest: Manifest): string {
+  return `${JSON.stringify(manifest, null, 2)}\n`;
 }
 
 /** The artifacts that this host can see. */
@@ -199,6 +212,23 @@ export function sumsOf(artifacts: readonly Artifact[]): string {
       listLine({ path: Buffer.from(filePath(name)).toString('latin1'), sha256 }).toString(),
     )
     .join('');
+}
+
+/** The last line of SHA256SUMS. */
+export function manifestLine(text: string): string {
+  return `${sha256Of(text)}  ${manifestName}\n`;
+}
+
+/** What SHA256SUMS says of the manifest, and of the artifacts. */
+export function readSums(sums: string): { readonly manifest: string | null; readonly artifacts: string } {
+  const found = /^([0-9a-f]{64}) {2}manifest\.json\n/m.exec(sums);
+  // Sets of earlier versions have none.
+  if (found === null) return { manifest: null, artifacts: sums };
+  return { manifest: found[1] ?? '', artifacts: sums.replace(found[0], '') };
+}
+
+export function sha256Of(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }
 
 export function nameOf(set: SetRef): string {
@@ -244,4 +274,19 @@ function unknownSummary(set: SetRef, store: Store, format: number): SetSummary {
 
 function isSameSet(one: SetRef, other: SetRef): boolean {
   return one.site === other.site && one.procedure === other.procedure && one.id === other.id;
+}
+
+function isFileName(name: string): boolean {
+  try {
+    return filePath(name) === name;
+  } catch {
+    return false;
+  }
+}
+
+function wordsOf({ issues }: z.ZodError): string {
+  return issues
+    .slice(0, 3)
+    .map(({ path, message }) => `${path.join('.')}: ${message}`)
+    .join('; ');
 }

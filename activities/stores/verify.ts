@@ -10,7 +10,8 @@ import { startProcess } from '../system/command.ts';
 import type { RunningProcess } from '../system/command.ts';
 import { readable } from './damage.ts';
 import { manifestName, sumsName } from './names.ts';
-import { artifactsHere, sumsOf } from './sets.ts';
+import { artifactsHere, readManifest, readSums, sha256Of, sumsOf } from './sets.ts';
+import { readSmall } from './small.ts';
 import type { Store } from './store.ts';
 
 export interface VerifyHooks {
@@ -43,12 +44,16 @@ export async function verifySet(store: Store, manifest: Manifest, hooks: VerifyH
     hooks.onProgress({ checkedBytes, totalBytes });
   };
 
-  const sums = await store.readText(set, sumsName);
-  if (sums !== null && sums !== sumsOf(here)) {
-    problems.add(`${sumsName}: says other digests than the manifest`);
-  } else if (sums === null && (store.shared || (await store.readText(set, manifestName)) !== null)) {
-    problems.add(`${sumsName}: is missing`);
-  }
+  const own = await readManifest(store, set);
+  const file = await readSmall(store, set, sumsName);
+  if (own.kind === 'unreadable') problems.add(`${manifestName}: cannot be read: ${own.why}`);
+  if (file.kind === 'unreadable') problems.add(`${sumsName}: ${file.why}`);
+  else if (file.kind === 'text') {
+    const sums = readSums(file.text);
+    if (sums.artifacts !== sumsOf(here)) problems.add(`${sumsName}: says other digests than the manifest`);
+    if (own.kind === 'manifest' && sums.manifest !== null && sums.manifest !== sha256Of(own.text))
+      problems.add(`${manifestName}: was changed, its SHA-256 is not the one in ${sumsName}`);
+  } else if (store.shared || own.kind !== 'none') problems.add(`${sumsName}: is missing`);
   for (const artifact of here) {
     hooks.signal.throwIfAborted();
     await verifyArtifact({ store, set, artifact, signal: hooks.signal, onBytes, problem: problems.add });

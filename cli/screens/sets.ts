@@ -28,7 +28,14 @@ export function setsScreen(sets: readonly SetSummary[], paint: Paint = plain): s
             rest.verified?.at.slice(0, 10) ?? '-',
             proofWords(rest.proof, paint),
           ]
-        : [set.id, set.procedure, night, store, '', `format ${format}: made by a later version`, '', ''],
+        : [
+            ...[set.id, set.procedure, night, store, ''],
+            rest.unreadable === undefined
+              ? `format ${format}: made by a later version`
+              : paint.red('manifest cannot be read'),
+            rest.verified?.at.slice(0, 10) ?? '',
+            '',
+          ],
     ),
   ]);
 }

@@ -310,12 +310,14 @@ describe('sets', () => {
       setsScreen([
         { ...summary, proof },
         { ...summary, verified: { at: proof.at, passed: false, mended: false } },
+        { ...summary, format: 0, publishedAt: '', unreadable: 'it is no manifest of this set' },
       ]),
     ).toBe(
       [
-        'set                           procedure   night        store   size      artifacts    read again   drill',
-        '2026-11-21T190004Z-1a2b3c4d   nightly     2026-11-21   vault   1.23 GB   4            -            proven 2026-11-22',
-        '2026-11-21T190004Z-1a2b3c4d   nightly     2026-11-21   vault   1.23 GB   4, DAMAGED   2026-11-22   -',
+        'set                           procedure   night        store   size      artifacts                 read again   drill',
+        '2026-11-21T190004Z-1a2b3c4d   nightly     2026-11-21   vault   1.23 GB   4                         -            proven 2026-11-22',
+        '2026-11-21T190004Z-1a2b3c4d   nightly     2026-11-21   vault   1.23 GB   4, DAMAGED                2026-11-22   -',
+        '2026-11-21T190004Z-1a2b3c4d   nightly     2026-11-21   vault             manifest cannot be read',
       ].join('\n'),
     );
   });

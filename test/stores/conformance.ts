@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { createStoreActivities, openStore } from '../../activities/stores/activities.ts';
 import { runCommand } from '../../activities/system/command.ts';
 import type { Part, Store } from '../../activities/stores/store.ts';
-import type { SetRef } from '../../model/manifest.ts';
+import type { Manifest, SetRef } from '../../model/manifest.ts';
 import type { Plan } from '../../model/plan.ts';
 import type { Site, Store as StoreSpec } from '../../model/site.ts';
 import { createCleanup, waitFor, type Cleanup } from '../support/processes.ts';
@@ -314,6 +314,21 @@ export function conformance(kind: Kind): void {
       expect(
         (await stores.verifySet({ ...where, set: second.set, manifest: wrong })).problems,
       ).toContainEqual(expect.stringContaining('was changed'));
+      await open().replaceText(second.set, 'manifest.json', '{ torn');
+      expect(await listed()).toContainEqual(
+        expect.objectContaining({ set: second.set, publishedAt: '', unreadable: expect.any(String) }),
+      );
+      const other: StoreSpec = { kind: 'directory', directory: folder, shared: true, keeper: 'mongo-1' };
+      const both = createStoreActivities({
+        site: { ...site, stores: { ...site.stores, other } },
+        host: 'mongo-1',
+      });
+      const inOther = second.artifacts.map((each) => ({ ...each, store: 'other' }));
+      const mend = (manifest: Manifest) =>
+        both.mendSet({ ...where, manifest: second, from: [{ store: 'other', manifest }] });
+      expect(await mend({ ...second, artifacts: inOther })).toEqual(['manifest.json from other']);
+      expect(await stores.showSet({ ...where, set: second.set })).toEqual(second);
+      expect((await stores.verifySet({ ...where, set: second.set, manifest: second })).problems).toEqual([]);
       const plan = { site: 'vitam', procedure: 'whole', keep: { last: 1 } } as Plan;
       const prune = () => stores.pruneSets({ plan, store: 'vault', now: '2026-11-01T00:00:00.000Z' });
       await stores.pinSet({

@@ -114,6 +114,25 @@ if (reason !== null)
       expect(drilled.sort()).toEqual(['long', 'offsite', 'vault']);
     });
 
+    test('a damaged archive and a damaged manifest are mended from the store that has the same bytes, and the screen says so', async () => {
+      const inVault = (name: string) => join(site.store, 'mini', 'nightly', set, name);
+      const archive = readFileSync(inVault('tree/files.tar.zst'));
+      const manifest = readFileSync(inVault('manifest.json'));
+      const flipped = Buffer.from(archive);
+      flipped[flipped.length >> 1] = (flipped[flipped.length >> 1] ?? 0) ^ 1;
+      writeFileSync(inVault('tree/files.tar.zst'), flipped);
+      writeFileSync(inVault('manifest.json'), manifest.subarray(0, 100));
+      expect((await all.coldbackup('sets', 'mini')).stdout).toMatch(/ vault .* manifest cannot be read/);
+      const mended = await all.coldbackup('sets', 'verify', 'mini', set, '--store', 'vault', '--mend');
+      expect(mended).toMatchObject({ code: 0, stderr: '' });
+      expect(mended.stdout).toMatch(
+        /^every digest is right: .*\n {2}mended: manifest.json from long\n {2}mended: tree\/files.tar.zst from long\n$/,
+      );
+      expect(readFileSync(inVault('tree/files.tar.zst'))).toEqual(archive);
+      expect(readFileSync(inVault('manifest.json'))).toEqual(manifest);
+      expect((await all.coldbackup('sets', 'mini')).stdout).toMatch(/ vault .*, mended /);
+    });
+
     test('without the identity the bytes are verified, and a drill says what is missing', async () => {
       const identity = readFileSync(key);
       rmSync(key);

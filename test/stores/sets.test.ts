@@ -63,7 +63,7 @@ describe('publishing', () => {
     expect(summary).toMatchObject({ set, store: 'vault', format: 1, artifacts: 1, complete: true });
     expect(await stores().showSet({ ...where, set })).toEqual(manifest);
     const { stdout } = await runCommand(['sha256sum', '-c', 'SHA256SUMS'], { cwd: folderOf(directory, set) });
-    expect(stdout).toBe('offer/tree.tar.zst: OK\noffer/tree.tar.zst.files: OK\n');
+    expect(stdout).toBe('offer/tree.tar.zst: OK\noffer/tree.tar.zst.files: OK\nmanifest.json: OK\n');
     expect((await stat(directory)).mode & 0o777).not.toBe(0);
     expect((await stat(folderOf(directory, set))).mode & 0o077).toBe(0);
   });
@@ -102,19 +102,64 @@ describe('publishing', () => {
     );
   });
 
-  test('a manifest of 1 GB is none, is not read, and keeps all others from being removed', async () => {
+  test('a manifest of 1 GB is not read, is listed as one that cannot be, and keeps all others from being removed', async () => {
     await publishOne();
     const huge = setOf('2026-11-01T190000Z-ffffffff');
     const file = join(folderOf(directory, huge), 'manifest.json');
     await mkdir(folderOf(directory, huge), { recursive: true });
     await writeFile(file, JSON.stringify({ format: 1, set: huge }));
     await truncate(file, 2 ** 30);
-    expect((await stores().listSets(where)).map((one) => one.set.id)).toEqual([set.id]);
-    await expect(stores().showSet({ ...where, set: huge })).rejects.toThrow('There is no set');
+    expect((await stores().listSets(where)).map((one) => [one.set.id, one.unreadable])).toEqual([
+      [huge.id, 'has 1073741824 bytes; more than 67108864 are not read'],
+      [set.id, undefined],
+    ]);
+    await expect(stores().showSet({ ...where, set: huge })).rejects.toThrow('cannot be read');
     const now = new Date(Date.now() + 30 * dayMs).toISOString();
     const prune = { plan: planWith({ last: 1 }), store: 'vault', now };
     await expect(stores().pruneSets(prune)).rejects.toThrow('cannot be read');
     expect((await stat(file)).size).toBe(2 ** 30);
+  });
+
+  test('a manifest that cannot be read is listed, warned of at preflight, and kept', async () => {
+    const manifest = await publishOne();
+    const torn = join(folderOf(directory, set), 'manifest.json');
+    const [artifact] = manifest.artifacts;
+    const leadsOut = { ...manifest, artifacts: [{ ...artifact, name: '../../../offer/tree.tar.zst' }] };
+    for (const text of ['{ torn', JSON.stringify(leadsOut), JSON.stringify({ ...manifest, night: 1 })]) {
+      await writeFile(torn, text);
+      const [listed] = await stores().listSets(where);
+      expect(listed).toMatchObject({ set, format: 0, publishedAt: '', unreadable: expect.any(String) });
+      await expect(stores().showSet({ ...where, set })).rejects.toThrow('--mend puts it back');
+    }
+    await writeFile(torn, JSON.stringify(leadsOut));
+    expect((await stores().listSets(where))[0]?.unreadable).toBe('artifacts.0.name: leads out of the set');
+    const plan = { ...planWith({ last: 1 }), stores: { vault: { keeper: 'mongo-1' } } } as unknown as Plan;
+    expect(await checkStore(siteWith(directory), 'vault', 'mongo-1', plan)).toContainEqual(
+      expect.objectContaining({
+        verdict: 'warning',
+        detail: `damaged: ${set.id} (its manifest cannot be read)`,
+      }),
+    );
+    await publishOne('2026-11-22T190000Z-0a1b2c3d');
+    const now = new Date(Date.now() + 30 * dayMs).toISOString();
+    expect(await stores().pruneSets({ plan, store: 'vault', now })).toEqual([]);
+    const [explained] = await stores().explainSets({ ...where, now });
+    expect(explained?.verdicts[0]).toMatchObject({ stays: true, because: ['its manifest cannot be read'] });
+  });
+
+  test('files of 1 GB beside a manifest are not read, and nothing else suffers from them', async () => {
+    const manifest = await publishOne();
+    for (const name of ['pin.json', 'proofs.json', 'verified.json', 'SHA256SUMS']) {
+      await writeFile(join(folderOf(directory, set), name), '');
+      await truncate(join(folderOf(directory, set), name), 2 ** 30);
+    }
+    const [listed] = await stores().listSets(where);
+    expect(listed).toMatchObject({ set, complete: true, pinned: 'its pin.json cannot be read' });
+    expect(listed).not.toHaveProperty('proof');
+    expect(listed).not.toHaveProperty('verified');
+    expect((await stores().verifySet({ ...where, set, manifest })).problems).toEqual([
+      'SHA256SUMS: has 1073741824 bytes; more than 67108864 are not read',
+    ]);
   });
 
   test('a set of a later format is listed as such, and neither shown nor removed', async () => {
@@ -206,6 +251,22 @@ describe('verifying', () => {
     expect(problems).toHaveLength(2);
     expect(problems[0]).toContain('offer/tree.tar.zst.files: was changed');
     expect(problems[1]).toContain(`${tree.slice(1)}/one was changed`);
+  });
+
+  test('finds a changed manifest that still can be read, as sha256sum does; sets of earlier versions have no digest of it', async () => {
+    const manifest = await publishOne();
+    const at = (name: string) => join(folderOf(directory, set), name);
+    const text = await readFile(at('manifest.json'), 'utf8');
+    await writeFile(at('manifest.json'), text.replace('"night": "2026-11-20"', '"night": "2026-11-21"'));
+    expect(await verify(manifest)).toEqual([
+      'manifest.json: was changed, its SHA-256 is not the one in SHA256SUMS',
+    ]);
+    await expect(
+      runCommand(['sha256sum', '-c', 'SHA256SUMS'], { cwd: folderOf(directory, set) }),
+    ).rejects.toThrow('exit code 1');
+    const sums = await readFile(at('SHA256SUMS'), 'utf8');
+    await writeFile(at('SHA256SUMS'), sums.replace(/^.* manifest.json\n/m, ''));
+    expect(await verify(manifest)).toEqual([]);
   });
 
   test('names files that are missing in an archive, too many, or changed in it', async () => {

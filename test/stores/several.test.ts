@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { copyToStores } from '../../activities/archive/copy-artifact.ts';
 import { createStoreActivities, openStore } from '../../activities/stores/activities.ts';
 import { runCommand } from '../../activities/system/command.ts';
-import type { Copies } from '../../model/manifest.ts';
+import { inStore, type Copies, type Manifest } from '../../model/manifest.ts';
 import type { Site } from '../../model/site.ts';
 import { withTools } from '../archive/support.ts';
 import { createCleanup } from '../support/processes.ts';
@@ -154,6 +154,43 @@ const names = ['vault', 'far', 'cloud'];
     expect(await mend('far', ['vault'])).toEqual([]);
     expect(await sizeIn('far', set)).toBeNull();
     expect(await problems('cloud')).toEqual([]);
+  });
+
+  test('a damaged manifest is put back from a store that holds the same, and from no other one', async () => {
+    const set = newSet();
+    const { artifacts } = await copy(set, 'all');
+    const stores = createStoreActivities({ site, host: 'mongo-1' });
+    const manifestIn = (name: string) =>
+      manifestOf(
+        set,
+        artifacts.filter(({ store }) => store === name),
+      );
+    for (const store of names)
+      await stores.publishSet({ site: site.site, store, manifest: manifestIn(store) });
+    const textIn = (store: string) => openStore(site, 'mongo-1', store).readText(set, 'manifest.json');
+    const write = (store: string, text: string) =>
+      openStore(site, 'mongo-1', store).replaceText(set, 'manifest.json', text);
+    const mend = (store: string, from: string, given: Manifest) =>
+      stores.mendSet({
+        ...{ site: site.site, store, manifest: given },
+        from: [{ store: from, manifest: manifestIn(from) }],
+      });
+    const good = (await textIn('vault')) ?? '';
+
+    const changed = good.replace(`"sha256": "${artifacts[0]?.sha256 ?? ''}`, `"sha256": "${'0'.repeat(64)}`);
+    expect(changed).not.toBe(good);
+    await write('vault', changed);
+    const given = JSON.parse(changed) as Manifest;
+    expect(await mend('vault', 'cloud', given)).toEqual([]);
+    expect(await textIn('vault')).toBe(changed);
+    expect(await mend('vault', 'far', given)).toEqual(['manifest.json from far']);
+    expect(await textIn('vault')).toBe(good);
+    // What is encrypted for nobody else has no twin, and is not replaced by what is not encrypted.
+    await write('cloud', '{ torn');
+    const twin = inStore(manifestIn('vault'), 'vault', 'cloud');
+    expect(await mend('cloud', 'vault', twin)).toEqual([]);
+    expect(await textIn('cloud')).toBe('{ torn');
+    expect(await sizeIn('cloud', set)).not.toBe(artifacts[0]?.sizeBytes);
   });
 
   test('while one is away the others wait, and all are whole: it goes on where it was', async () => {
