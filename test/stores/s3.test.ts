@@ -200,6 +200,27 @@ suite('an S3 server that is not as expected', () => {
       expect(wire.carriedBytes() - before).toBeLessThan(1.5 * content.length);
     });
 
+    test.each([
+      ['digest', /(x-amz-checksum-sha256: )\S/gi, '$1_'],
+      ['size', /(content-length: )3145728\b/gi, '$13145720'],
+    ])(
+      'a server that has another %s than what was sent fails the seal, and nothing of it stays',
+      async (what, pattern, said) => {
+        const store = openPatient(`another-${what}/`, 1_500);
+        const part = await store.create(set, 'db/file', 'one');
+        await part.write(content.subarray(0, 3 * mib));
+        wire.alter((text) => text.replace(pattern, said));
+        const error = await failureOf(part.seal());
+        expect(error.message).toMatch(
+          /the server has \d+ bytes of .*db\/file with the digest .* and 3145728 with the digest .* were sent/,
+        );
+        expect(error.mayPass).toBe(true);
+        await part.discard();
+        wire.alter(null);
+        expect(await store.sizeBytes(set, 'db/file')).toBeNull();
+      },
+    );
+
     test('a server that stays away fails it after its time; once that is back nothing of it stays', async () => {
       const store = openPatient('ended/', 1_500);
       const part = await store.create(set, 'db/file', 'one');

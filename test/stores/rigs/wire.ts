@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { Transform } from 'node:stream';
 import type { Cleanup } from '../../support/processes.ts';
 
 /** A way to a server of this machine that can be cut. */
@@ -9,6 +10,8 @@ export interface Wire {
   cut(): void;
   /** Where connections go that are made from now on; null: nowhere. */
   lead(toPort: number | null): void;
+  /** What a server says is changed so, piece by piece, one character a byte; null: not at all. */
+  alter(change: ((text: string) => string) | null): void;
   /** Connections that went nowhere. */
   refused(): number;
   /** Towards the server, of all connections. */
@@ -20,6 +23,7 @@ export async function startWire(cleanup: Cleanup, toPort: number): Promise<Wire>
   let leadsTo: number | null = toPort;
   let bytes = 0;
   let refused = 0;
+  let alter: ((text: string) => string) | null = null;
   const server = createServer((near) => {
     if (leadsTo === null) {
       refused += 1;
@@ -40,7 +44,11 @@ export async function startWire(cleanup: Cleanup, toPort: number): Promise<Wire>
         far.destroy();
       });
     }
-    near.pipe(far).pipe(near);
+    const back = new Transform({
+      transform: (chunk: Buffer, _, done) =>
+        done(null, alter === null ? chunk : Buffer.from(alter(chunk.toString('latin1')), 'latin1')),
+    });
+    near.pipe(far).pipe(back).pipe(near);
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const cut = (): void => {
@@ -55,6 +63,9 @@ export async function startWire(cleanup: Cleanup, toPort: number): Promise<Wire>
     cut,
     lead: (to) => {
       leadsTo = to;
+    },
+    alter: (change) => {
+      alter = change;
     },
     refused: () => refused,
     carriedBytes: () => bytes,
