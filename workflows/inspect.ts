@@ -190,7 +190,10 @@ async function readAgain(
       const from = await elsewhere(site, store, set);
       const [first] = from;
       if (first !== undefined) {
-        const mended = await mendOn(input, of, inStore(first.manifest, first.store, store), from);
+        const given = inStore(first.manifest, first.store, store);
+        // A keeper may have no artifact of its own, and has the manifest that counts.
+        const hosts = [...new Set([of.keeper, ...readersOf(of, given)])];
+        const mended = await mendOn(input, hosts, given, from);
         before = mended.flatMap((one) => one.did);
         problems.push(...mended.flatMap(({ failed }) => failed));
       }
@@ -202,7 +205,7 @@ async function readAgain(
   }
   let parts = await readBy(input, of, manifest);
   if (mend && parts.some(({ problems }) => problems.length > 0)) {
-    const mended = await mendOn(input, of, manifest, await elsewhere(site, store, set));
+    const mended = await mendOn(input, readersOf(of, manifest), manifest, await elsewhere(site, store, set));
     if (mended.some(({ did }) => did.length > 0)) {
       if (mended.some(({ did }) => did.some((one) => one.startsWith('manifest.json '))))
         manifest = await setShow({ site, store, set });
@@ -262,12 +265,12 @@ interface MendedOn {
 /** One host that fails leaves the others whole. */
 function mendOn(
   { site, store, set }: VerifyOne,
-  of: Pick<StoreInfo, 'keeper' | 'shared'>,
+  hosts: readonly string[],
   manifest: Manifest,
   from: readonly { readonly store: string; readonly manifest: Manifest }[],
 ): Promise<readonly MendedOn[]> {
   return Promise.all(
-    readersOf(of, manifest).map(async (host) => {
+    hosts.map(async (host) => {
       try {
         const on = agent(site, host, { summary: `mend ${set.id}`, withinMs: verifyMs });
         return { did: await on.mendSet({ site, store, manifest, from }), failed: [] };

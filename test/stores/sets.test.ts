@@ -575,6 +575,24 @@ describe('a store that is not shared', () => {
     expect(problems).toEqual(['offer/two.tar.zst: is missing']);
   });
 
+  test('a host whose own manifest is damaged says so, and gets it back from the keeper', async () => {
+    const manifest = await publishBoth();
+    const own = join(folderOf(disks()['mongo-2'] ?? '', set), 'manifest.json');
+    const text = await readFile(own, 'utf8');
+    const problems = async () => (await on('mongo-2').verifySet({ ...where, set, manifest })).problems;
+    for (const damaged of ['{ torn', text.replace('"complete": true', '"complete": false')]) {
+      await writeFile(own, damaged);
+      expect(await problems()).toEqual([
+        expect.stringMatching(/^manifest\.json: (cannot be read|was changed)/),
+      ]);
+      expect(await on('mongo-2').mendSet({ ...where, manifest, from: [] })).toEqual([
+        'manifest.json from the keeper',
+      ]);
+      expect(await readFile(own, 'utf8')).toBe(text);
+      expect(await problems()).toEqual([]);
+    }
+  });
+
   test('what the keeper removed goes on the other hosts too, and nothing that they cannot know', async () => {
     await copyTo(site(), 'mongo-2', setOf('2026-11-01T190000Z-0a1b2c3d'), 'offer/two.tar.zst', tree);
     await makeOld(folderOf(disks()['mongo-2'] ?? '', setOf('2026-11-01T190000Z-0a1b2c3d')));
