@@ -1,4 +1,4 @@
-import { renameSync } from 'node:fs';
+import { readdirSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { ColdbackupClient, type Progress } from '../../client/index.ts';
@@ -14,7 +14,7 @@ let coldbackup: Coldbackup;
 let client: ColdbackupClient;
 
 beforeAll(async () => {
-  site = await createMiniSite(cleanup);
+  site = await createMiniSite(cleanup, { copied: true });
   site.setBusy(3);
   const all = await startAll(cleanup, site);
   coldbackup = all.coldbackup;
@@ -117,6 +117,30 @@ test('operators pause, answer, extend, resume and retry; every word is in the re
   expect(manifest.artifacts.map(({ name }) => name)).toEqual(['tree/files.2.tar.zst']);
   expect((await client.setVerify('mini', manifest.set.id)).flatMap(({ problems }) => problems)).toEqual([]);
   expect(await site.services()).toEqual(asFound);
+}, 240_000);
+
+test('an archive that fails is asked about, and made again from the copy on its host: services are up meanwhile', async () => {
+  const run = await client.start('mini', 'asking', { again: true });
+  await until('the wait', (progress) => stateOf(progress, '2') === 'waiting');
+  renameSync(site.store, `${site.store}.away`);
+  expect((await coldbackup('skip', 'mini', '2', ...why)).code).toBe(0);
+  const failed = await until('the failure', ({ questions }) => questions.length === 1);
+  expect(failed).toMatchObject({ phase: 'archive', down: [], questions: [{ step: '4' }] });
+  expect(stateOf(failed, '4')).toBe('running');
+  expect(await site.services()).toEqual(asFound);
+  expect(await coldbackup('bring-back', 'mini', ...why)).toMatchObject({
+    code: 3,
+    stderr: expect.stringContaining('archives are being made, which abort ends'),
+  });
+
+  renameSync(`${site.store}.away`, site.store);
+  expect((await coldbackup('retry', 'mini', ...why)).code).toBe(0);
+  const report = await client.result(run);
+  expect(report).toMatchObject({ outcome: 'complete', notBack: [] });
+  expect(report.steps.at(-1)).toMatchObject({ id: '4', outcome: 'done' });
+  const manifest = await client.setShow('mini', report.sets[0]?.set.id ?? '');
+  expect(manifest.artifacts.map(({ name }) => name)).toEqual(['tree/files.tar.zst']);
+  expect(readdirSync(join(dirname(dirname(site.file)), 'copies'))).toEqual([]);
 }, 240_000);
 
 test('a wait is skipped, and a backup: then there is no set, and the outcome says why', async () => {
