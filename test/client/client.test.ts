@@ -45,7 +45,9 @@ test('sets are found by the beginning of their id', async () => {
 
   expect((await client.setShow('mini', id.slice(0, -2))).set.id).toBe(id);
   expect(await client.setVerify('mini', id)).toMatchObject([{ artifacts: 1, problems: [] }]);
-  await expect(client.setShow('mini', id, { store: 'attic' })).rejects.toThrow(`no set "${id}" in attic`);
+  await expect(client.setShow('mini', id, { store: 'attic' })).rejects.toThrow(
+    'unknown store "attic"; mini has: vault',
+  );
 });
 
 test('questions about unknown names say which are known', async () => {
