@@ -229,7 +229,13 @@ async function shipped(run: Run, forward: CancellationScope, archives: Archives)
           },
           async () => {
             await condition(() => archives.mayBegin);
-            await doRests(run);
+            const done = showNow(run, 'archive', {
+              step: 'archive',
+              text: 'making archives of the copies on the hosts',
+              until: run.deadline.upBy,
+              then: 'they end, and there is no set',
+            });
+            await doRests(run).finally(done);
           },
         ),
       )

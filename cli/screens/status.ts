@@ -132,6 +132,8 @@ function doLine({ site, phase, down, notBack, report }: Progress, { bringBackMs 
     return `do     on ${missing.host}: coldbackup recover --host ${missing.host} --site FILE   (from the journal there, without Temporal)`;
   if (report !== null) return 'do     nothing: the run has ended';
   if (phase === 'bring-back' || phase === 'finish') return 'do     nothing: all is being brought back';
+  if (phase === 'archive' && down.length === 0)
+    return `do     coldbackup abort ${site} --why "…"   (ends the archives: no set; services are up)`;
   const within = bringBackMs === undefined ? '' : `, at most ${roughly(bringBackMs)}`;
   const effect =
     down.length === 0 ? 'nothing is down' : `brings ${count(down.length, 'service')} back${within}`;

@@ -127,6 +127,9 @@ test('an archive that fails is asked about, and made again from the copy on its 
   const failed = await until('the failure', ({ questions }) => questions.length === 1);
   expect(failed).toMatchObject({ phase: 'archive', down: [], questions: [{ step: '4' }] });
   expect(stateOf(failed, '4')).toBe('running');
+  expect((await coldbackup('status', 'mini')).stdout).toMatch(
+    /making archives of the copies on the hosts +until \d\d:\d\d.*, then they end, and there is no set$/m,
+  );
   expect(await site.services()).toEqual(asFound);
   expect(await coldbackup('bring-back', 'mini', ...why)).toMatchObject({
     code: 3,

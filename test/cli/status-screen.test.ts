@@ -174,6 +174,12 @@ describe('what can be done', () => {
     ]);
   });
 
+  test('is the end of the archives once services are up', () => {
+    expect(doLines({ phase: 'archive', down: [] })).toEqual([
+      'do     coldbackup abort vitam --why "…"   (ends the archives: no set; services are up)',
+    ]);
+  });
+
   test('is an early restart once all steps are done, and another try while bringing back waits', () => {
     expect(doLines({ phase: 'restart-wait' })[0]).toBe(
       'do     coldbackup bring-back vitam --why "…"   (restarts 2 services now, the set stays)',
