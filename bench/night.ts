@@ -155,7 +155,7 @@ async function coldbackup({ machine: { places }, built, corpus }: Night): Promis
       .map(({ set }) => set.id)
       .sort()
       .at(-1) ?? '';
-  const artifact = join(places.disk, 'vitam', 'nightly', newest, 'offer-files.tar.zst');
+  const artifact = join(places.disk, 'vitam', 'nightly', newest, 'offer-files', 'files.tar.zst');
   await mustHold(corpus, artifact, places.root, 'zstd');
 }
 

@@ -71,9 +71,9 @@ describe('the memory of a scratch server', () => {
   });
 
   test('that does not suffice to open the copy is no finding about the set', async () => {
-    const small = rig.drills({ place: { memoryBytes: 340e6 } });
+    const small = rig.drills({ place: { memoryBytes: 280e6 } });
     expect(await refusalOf(small.drillSet(rig.where(opened)))).toMatch(
-      /needs more than the 340\.0 MB of memory.*raise drill\.memory/,
+      /needs more than the 280\.0 MB of memory.*raise drill\.memory/,
     );
   });
 
