@@ -18,7 +18,7 @@ export interface DocumentWriter {
 type Stored = Document & { _id: string };
 
 const duplicateKey = 11000;
-const giveUpMs = 30_000;
+const giveUpMs = 10_000;
 
 /**
  * @param label begins each _id: the service and its start.
