@@ -62,7 +62,8 @@ export function demoSite(example: string, here: Miniature): string {
 
 function replaceService(document: Document, service: string, here: Miniature): void {
   const path = ['services', service];
-  const folder = here.unit(text(document, [...path, 'host']), service);
+  const host = text(document, [...path, 'host']);
+  const folder = here.unit(host, service);
   const command = (word: string) => [here.servicectl, word, folder];
   document.deleteIn([...path, 'systemd']);
   document.setIn(
@@ -77,9 +78,9 @@ function replaceService(document: Document, service: string, here: Miniature): v
       ),
     ),
   );
-  const host = text(document, [...path, 'host']);
-  for (const index of document.hasIn([...path, 'data']) ? [0] : [])
-    replacePath(document, [...path, 'data', index], host, here);
+  const data = document.getIn([...path, 'data']);
+  if (isSeq(data))
+    data.items.forEach((_, index) => replacePath(document, [...path, 'data', index], host, here));
   const address = `127.0.0.1:${here.portOf(service)}`;
   for (const kind of ['http', 'tcp']) {
     const found = document.getIn([...path, 'ready', kind]);
