@@ -24,6 +24,7 @@ import { median, seconds } from './figures.ts';
 const ours = 'coldbackup';
 const arms: readonly Arm[] = [
   coldbackupArm(ours, ['store']),
+  coldbackupArm('coldbackup, compress: 1', ['store'], 1),
   coldbackupArm('coldbackup, two stores', ['store', 'second']),
   tarArm(
     'tar | zstd -3, no digests',

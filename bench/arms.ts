@@ -26,7 +26,7 @@ export interface Took {
 }
 
 /** The pass that an agent makes, in a process of its own, into folders. */
-export function coldbackupArm(name: string, stores: readonly string[]): Arm {
+export function coldbackupArm(name: string, stores: readonly string[], level?: number): Arm {
   const request = (folder: string) => ({
     stores: stores.map((store) => directoryStore(join(folder, store))),
     note: join(folder, 'artifact.json'),
@@ -37,7 +37,7 @@ export function coldbackupArm(name: string, stores: readonly string[]): Arm {
     prepare: async (folder) => {
       for (const store of stores) await mkdir(join(folder, store), { recursive: true });
     },
-    backup: async (tree, folder) => pass({ ...request(folder), tree }),
+    backup: async (tree, folder) => pass({ ...request(folder), tree, ...(level !== undefined && { level }) }),
     restore: async (folder, target, tree) => ({
       ...(await pass({ ...request(folder), target })),
       at: join(target, tree),

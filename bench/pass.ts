@@ -10,6 +10,8 @@ export interface PassRequest {
   readonly note: string;
   /** To copy. */
   readonly tree?: string;
+  /** Of zstd. */
+  readonly level?: number;
   /** To unpack into. */
   readonly target?: string;
 }
@@ -48,7 +50,7 @@ process.stdout.write(JSON.stringify(figures));
 async function copy(tree: string): Promise<void> {
   const artifact = 'tree.tar.zst';
   const { copied } = await copyTree(
-    { host, roots: [tree], exclude: [], stores, set, artifact, owner: '1-bench' },
+    { host, roots: [tree], exclude: [], stores, set, artifact, owner: '1-bench', level: request.level },
     { signal, onProcess: () => undefined, onProgress: () => undefined },
   );
   await writeFile(note, JSON.stringify({ name: artifact, ...copied[0] }));

@@ -123,6 +123,8 @@ export interface Count {
 export interface Database {
   /** Every service that writes to it. */
   readonly usedBy: readonly string[];
+  /** Level of zstd. Absent: that of its engine. */
+  readonly compress?: number;
   readonly engine: MongodbEngine | FilesEngine;
 }
 

@@ -1,6 +1,6 @@
 import type { CopyInput } from '../../model/activities.ts';
 import type { Artifact, Copies } from '../../model/manifest.ts';
-import type { HostName, Site } from '../../model/site.ts';
+import type { Database, HostName, Site } from '../../model/site.ts';
 import { openStore } from '../stores/activities.ts';
 import { ownerOf, thisMachine } from '../system/machine.ts';
 import { copyTree } from './copy-tree.ts';
@@ -47,6 +47,7 @@ export async function copyToStores(
       set: input.set,
       artifact: input.artifact,
       owner: `${input.ref.epoch}-${input.id}-${attempt}`,
+      level: levelOf(site.databases[input.source.database]),
     },
     hooks,
   );
@@ -66,4 +67,9 @@ export async function copyToStores(
       why: error instanceof Error ? error.message : String(error),
     })),
   };
+}
+
+/** Pages of MongoDB are compressed already: level 3 makes them 0.7 % smaller, for 1.7 times the processor time. */
+function levelOf(database: Database | undefined): number | undefined {
+  return database?.compress ?? (database?.engine.kind === 'mongodb' ? 1 : undefined);
 }

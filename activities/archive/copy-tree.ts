@@ -24,6 +24,8 @@ export interface TreeCopy extends TreeSpec {
   readonly artifact: string;
   /** Of the files under way: epoch and job. */
   readonly owner: string;
+  /** Of zstd. Default: 3. */
+  readonly level?: number | undefined;
 }
 
 export interface CopyHooks {
@@ -165,7 +167,10 @@ async function stream(
 ): Promise<Streamed> {
   const tarCommand = tarArgv(copy, specials);
   const tar = start(tarCommand, 'ignore');
-  const zstdCommand = zstdArgv(copy.stores.some(({ deduplicates }) => deduplicates));
+  const zstdCommand = zstdArgv(
+    copy.level ?? 3,
+    copy.stores.some(({ deduplicates }) => deduplicates),
+  );
   const zstd = start(zstdCommand, 'pipe');
   const digests = createTarDigests();
   const compressed = createHash('sha256');
@@ -226,8 +231,15 @@ const compressors = Math.min(4, Math.max(1, availableParallelism() - 1));
  * Rsyncable: after a change the stream is soon what it was before, so that a store finds what it has already. With jobs of
  * the usual 8 MiB it found its way back in five of six trees of random content only.
  */
-function zstdArgv(rsyncable: boolean): readonly string[] {
-  return ['zstd', '-3', `-T${compressors}`, '-q', '-c', ...(rsyncable ? ['--rsyncable', '-B2MiB'] : [])];
+function zstdArgv(level: number, rsyncable: boolean): readonly string[] {
+  return [
+    'zstd',
+    `-${level}`,
+    `-T${compressors}`,
+    '-q',
+    '-c',
+    ...(rsyncable ? ['--rsyncable', '-B2MiB'] : []),
+  ];
 }
 
 /**

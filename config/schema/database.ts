@@ -7,6 +7,8 @@ import { oneKeyOf, pickOne } from './one-key-of.ts';
 import { reference } from './reference.ts';
 import type { Known } from './reference.ts';
 
+const LEVEL = { error: expected('a level of zstd, a whole number from 1 to 19') };
+
 export function databaseSchema(known: Known) {
   return oneKeyOf(
     strict({
@@ -16,6 +18,14 @@ export function databaseSchema(known: Known) {
         .describe(
           'Every service that writes to it: a cold backup is refused unless all were stopped before.',
         ),
+      compress: z
+        .int(LEVEL)
+        .min(1, LEVEL)
+        .max(19, LEVEL)
+        .exactOptional()
+        .describe(
+          'The level of zstd: 1 costs the host least, 19 most. Default: 1 for MongoDB, whose pages are compressed already, else 3.',
+        ),
       mongodb: mongodbSchema(known)
         .exactOptional()
         .describe('MongoDB: a sharded cluster, a replica set or a standalone server.'),
@@ -24,6 +34,7 @@ export function databaseSchema(known: Known) {
     ['mongodb', 'files'],
   ).transform((raw): Database => ({
     usedBy: raw['used-by'],
+    ...(raw.compress !== undefined && { compress: raw.compress }),
     engine: pickOne<typeof raw, Database['engine']>(raw, {
       mongodb: (engine: MongodbEngine) => engine,
       files: (engine: FilesEngine) => engine,

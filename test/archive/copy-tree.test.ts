@@ -29,9 +29,12 @@ import {
   makePlace,
   picture,
   restore,
+  setRef,
   withTools,
 } from './support.ts';
 import type { Place } from './support.ts';
+import type { Database } from '../../model/site.ts';
+import { copyTo, siteOf } from '../stores/support.ts';
 
 const mebibyte = 1024 * 1024;
 // Only root can give files away and mount.
@@ -50,6 +53,30 @@ const list = (): string => `${archive()}.files`;
 const inTree = (...names: string[]): string => join(place.tree, ...names);
 /** Where a restored tree lies: under the names of its root. */
 const restored = (): string => join(place.folder, 'restored', place.tree);
+
+test('is compressed at the level of its database: what the site file says, else 1 for MongoDB and 3 for files', async () => {
+  const lines = Array.from({ length: 40_000 }, (_, i) => `{"_id": ${i}, "of": ${(i * i) % 9_973}}\n`);
+  await writeFile(inTree('lines'), lines.join(''));
+  const files = { kind: 'files', host, roots: [place.tree], exclude: [] } as const;
+  const mongodb = { kind: 'mongodb', members: {}, allow: [] } as const;
+  const sizeWith = async (name: string, database: Omit<Database, 'usedBy'>): Promise<number> => {
+    const vault = {
+      kind: 'directory',
+      directory: join(place.folder, 'store'),
+      shared: true,
+      keeper: host,
+    } as const;
+    const site = { ...siteOf(vault), databases: { offer: { usedBy: [], ...database } } };
+    return (await copyTo(site, host, setRef, name, place.tree)).sizeBytes;
+  };
+
+  const level1 = await sizeWith('one', { engine: files, compress: 1 });
+  const level3 = await sizeWith('three', { engine: files, compress: 3 });
+
+  expect(level3).not.toBe(level1);
+  expect(await sizeWith('files', { engine: files })).toBe(level3);
+  expect(await sizeWith('mongodb', { engine: mongodb })).toBe(level1);
+});
 
 describe('a restore by hand', () => {
   test('gives back every kind of file, name, link, time and attribute, and its file list checks it', async () => {

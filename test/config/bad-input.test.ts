@@ -154,6 +154,12 @@ describe('one mistake is one problem, with its key and what was expected', () =>
       /"one" is named twice/,
     ],
     [
+      'a level that zstd does not have',
+      [['used-by: [web]', 'used-by: [web]\n    compress: 22']],
+      'databases.tree.compress',
+      /expected a level of zstd, a whole number from 1 to 19, not 22/,
+    ],
+    [
       'a user that is named twice',
       [['used-by: [web]', 'used-by: [web, web]']],
       'databases.tree.used-by[1]',
