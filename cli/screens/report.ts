@@ -65,20 +65,23 @@ function wordsOf({ restore }: Report, outcome: Exclude<Outcome, 'complete'>): st
 }
 
 function stepsTable(steps: readonly StepRecord[], clock: Clock): string {
-  return columns([
-    ['step', '', 'took', 'outcome'],
-    ...steps.map(({ id, label, outcome, startedAt, endedAt, detail }) => {
-      const indent = '  '.repeat((id.split('/').length - 1) / 2);
-      const took =
-        startedAt === null || endedAt === null ? '' : exactly(Date.parse(endedAt) - Date.parse(startedAt));
-      return [
-        `${indent}${id}`,
-        label,
-        took,
-        `${outcome}${detail ? `: ${withClockTimes(detail, clock)}` : ''}`,
-      ];
-    }),
-  ]);
+  return columns(
+    [
+      ['step', '', 'took', 'outcome'],
+      ...steps.map(({ id, label, outcome, startedAt, endedAt, detail }) => {
+        const indent = '  '.repeat((id.split('/').length - 1) / 2);
+        const took =
+          startedAt === null || endedAt === null ? '' : exactly(Date.parse(endedAt) - Date.parse(startedAt));
+        return [
+          `${indent}${id}`,
+          label,
+          took,
+          `${outcome}${detail ? `: ${withClockTimes(detail, clock)}` : ''}`,
+        ];
+      }),
+    ],
+    1,
+  );
 }
 
 function servicesTable({ services }: Report): string {

@@ -36,12 +36,18 @@ export function count(many: number, one: string): string {
   return `${many} ${one}${many === 1 ? '' : 's'}`;
 }
 
-/** Columns without borders; the last one is never padded. */
-export function columns(rows: readonly (readonly string[])[]): string {
+/** Columns without borders; the last one is never padded. `wrapped`: the one with words to be broken into lines. */
+export function columns(rows: readonly (readonly string[])[], wrapped?: number): string {
   if (rows.length === 0) return '';
+  const isWide = (cell: string | undefined): boolean => (cell?.length ?? 0) > widest;
   const table = new Table({
     chars: Object.fromEntries(borders.map((name) => [name, ''])),
-    style: { 'padding-left': 0, 'padding-right': 3, head: [], border: [], compact: true },
+    style: { 'padding-left': 0, 'padding-right': gap, head: [], border: [], compact: true },
+    ...(wrapped !== undefined &&
+      rows.some((row) => isWide(row[wrapped])) && {
+        wordWrap: true,
+        colWidths: Array.from({ length: wrapped + 1 }, (_, at) => (at === wrapped ? widest + gap : null)),
+      }),
   });
   table.push(...rows.map((row) => [...row]));
   return table
@@ -57,6 +63,10 @@ export function indented(text: string, by: string): string {
     .map((line) => `${by}${line}`)
     .join('\n');
 }
+
+const gap = 3;
+/** So that what comes after it is still seen beside it. */
+const widest = 70;
 
 const borders = [
   ...['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'],

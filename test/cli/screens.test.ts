@@ -70,6 +70,20 @@ describe('the closing table', () => {
     );
   });
 
+  test('breaks the words of a long step, so that what comes after them is seen beside it', () => {
+    const label = `stop ${Array.from({ length: 9 }, (_, i) => `service-number-${i}`).join(', ')}`;
+    const steps = [step('1', label, '2026-11-21T19:00:10.000Z', '2026-11-21T19:00:52.000Z')];
+    expect(reportScreen({ ...report, steps }, 'UTC')).toContain(
+      [
+        `step${' '.repeat(76)}took   outcome`,
+        '1      stop service-number-0, service-number-1, service-number-2,               42 s   done',
+        '       service-number-3, service-number-4, service-number-5,',
+        '       service-number-6, service-number-7, service-number-8',
+        '',
+      ].join('\n'),
+    );
+  });
+
   test('says of a no-go which check stood against it, and that nothing was changed', () => {
     const screen = reportScreen(
       {
