@@ -12,7 +12,7 @@ import { openOutlets } from './outlets.ts';
 import type { Outlets } from './outlets.ts';
 import { inputOf } from './process-input.ts';
 import type { Digest } from './stored-file.ts';
-import { ArchiveError, killedAbove, outermost, surveyTree, wholePatterns } from './survey.ts';
+import { ArchiveError, killedAbove, outermost, surveyAgain, surveyTree, wholePatterns } from './survey.ts';
 import type { Survey, TreeSpec } from './survey.ts';
 
 export interface TreeCopy extends TreeSpec {
@@ -103,7 +103,7 @@ export async function copyTree(copy: TreeCopy, hooks: CopyHooks): Promise<Copied
     outlets = opened;
     abandon.signal.throwIfAborted();
     const streamed = await stream(copy, before, { outlets: opened, start, onProgress: hooks.onProgress });
-    const after = await surveyTree(copy, walking, before.startedAtMs - clockTickMs);
+    const after = await surveyAgain(copy, walking, before);
     mustBeUnchanged(copy, before, after);
     abandon.signal.throwIfAborted();
     const sealed = await opened.seal(streamed);
@@ -142,9 +142,6 @@ export async function copyTree(copy: TreeCopy, hooks: CopyHooks): Promise<Copied
 function atMostBytes({ totalBytes, files, others }: Survey): number {
   return Math.ceil(1.001 * totalBytes) + 4_096 * (files + others + 256);
 }
-
-/** Linux stamps files with the time of its last tick, which is at most this much ago. */
-const clockTickMs = 20;
 
 interface Streaming {
   readonly outlets: Outlets;

@@ -1,6 +1,6 @@
 import { ApplicationFailure } from '@temporalio/common';
 import type { Site } from '../../model/site.ts';
-import { ArchiveError, surveyTree, type Survey } from '../archive/survey.ts';
+import { ArchiveError, surveyAgain, surveyTree } from '../archive/survey.ts';
 import { assertColdCopyable, assertStillCold } from '../mongodb/cold.ts';
 import { CommandError } from '../system/command.ts';
 import { makeCopy, type CopyHooks } from './make.ts';
@@ -40,14 +40,14 @@ async function makeAndCompare(
   place: CopyPlace,
   hooks: CopyHooks,
 ): Promise<void> {
-  const look = (at?: string): Promise<Survey> =>
-    surveyTree(
-      { host, roots: place.roots, exclude, ...(at !== undefined && { at }) },
-      { ...hooks, likeness: true },
-    );
-  const before = await look();
+  const tree = { host, roots: place.roots, exclude };
+  const looking = { ...hooks, likeness: true };
+  const before = await surveyTree(tree, looking);
   await makeCopy(place, hooks);
-  const [after, copied] = await Promise.all([look(), look(place.path)]);
+  const [after, copied] = await Promise.all([
+    surveyAgain(tree, looking, before),
+    surveyTree({ ...tree, at: place.path }, looking),
+  ]);
   if (after.fingerprint !== before.fingerprint)
     throw new ArchiveError(
       `${place.roots.join(', ')} on ${host} was not at rest: it changed while it was copied to ${place.path}.`,
