@@ -1,4 +1,3 @@
-import { posix } from 'node:path';
 import type {
   Instant,
   Plan,
@@ -26,6 +25,7 @@ import { servicesAmong, toHold, type Resource } from '../model/resource.ts';
 import type { LoadedSite } from './load.ts';
 import { durationWords } from './duration.ts';
 import { byDistance, quoteWithNearest } from './nearest.ts';
+import { contains } from './paths.ts';
 
 export interface PlanRequest {
   readonly procedure: string;
@@ -367,7 +367,7 @@ function notInTheSet(site: Site, all: readonly PlanStep[]): readonly string[] {
   const inSet = new Set(backups.map(({ database }) => database));
   const covered = [...inSet].flatMap((database) => placesOf(mustBe(site.databases, database).engine));
   const isCovered = (host: HostName, path: string): boolean =>
-    covered.some((place) => place.host === host && isBelow(path, place.path));
+    covered.some((place) => place.host === host && contains(place.path, path));
   return [
     ...Object.keys(site.databases)
       .filter((database) => !inSet.has(database))
@@ -388,11 +388,6 @@ function placesOf(engine: Database['engine']): readonly { readonly host: HostNam
   if (engine.kind === 'files') return engine.roots.map((path) => ({ host: engine.host, path }));
   // Of a replica set one member is copied, which has what the others have.
   return Object.values(engine.members).map(({ host, data }) => ({ host, path: data }));
-}
-
-function isBelow(path: string, folder: string): boolean {
-  const ended = (one: string) => `${posix.normalize(one).replace(/\/+$/, '')}/`;
-  return ended(path).startsWith(ended(folder));
 }
 
 function mustBe<T>(named: Readonly<Record<string, T>>, name: string): T {

@@ -1,5 +1,5 @@
-import { posix } from 'node:path';
 import type { Database, Site } from '../../model/site.ts';
+import { contains } from '../paths.ts';
 import type { Finding, Path } from '../problem.ts';
 
 /** Copies on a host: a plain copy has a folder, no folder is named in vain, and no root is copied with another one. */
@@ -40,13 +40,12 @@ function nested(
   path: Path,
 ): readonly Finding[] {
   if (copyBy === undefined) return [];
-  const folders = roots.map((root) => `${posix.normalize(root).replace(/\/+$/, '')}/`);
-  return folders.flatMap((folder, index) =>
-    folders.some((other, place) => place !== index && folder.startsWith(other))
+  return roots.flatMap((root, index) =>
+    roots.some((other, place) => place !== index && contains(other, root))
       ? [
           {
             path: [...path, 'roots', index],
-            message: `with copy-by no root lies in another one, as ${roots[index] ?? ''} does`,
+            message: `with copy-by no root lies in another one, as ${root} does`,
             hint: 'make it a database of its own, or leave it out: the outer root has all that is below it',
           },
         ]

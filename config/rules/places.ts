@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 import type { HostName, Site, Store } from '../../model/site.ts';
+import { contains } from '../paths.ts';
 import { formatPath } from '../problem.ts';
 import type { Finding, Path } from '../problem.ts';
 
@@ -202,10 +203,6 @@ function keeperWithout(name: string, store: Store): readonly Finding[] {
 
 function overlap(a: Place, b: Place): boolean {
   return a.host === b.host && (contains(a.directory, b.directory) || contains(b.directory, a.directory));
-}
-
-function contains(outer: string, inner: string): boolean {
-  return outer === inner || outer === '/' || inner.startsWith(`${outer}/`);
 }
 
 function pairs<T>(places: readonly T[]): readonly (readonly [T, T])[] {
