@@ -1,7 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
-import { lstat, readFile, realpath } from 'node:fs/promises';
+import { lstat, realpath } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { startProcess, type RunningProcess } from '../system/command.ts';
+import { readMounts } from '../system/mounts.ts';
 import { bytesText } from './file-list.ts';
 
 export interface TreeSpec {
@@ -374,7 +375,7 @@ async function rootsOf(tree: TreeSpec): Promise<Roots> {
   const named = [...new Set(tree.roots.map(cleanRoot))];
   const real = await Promise.all(named.map((root) => placeOf(`${at}${root}`)));
   const originals = at === '' ? [] : await Promise.all(named.map(placeOf));
-  const mounts = await mountPoints();
+  const mounts = (await readMounts()).map(({ point }) => point);
   const mountsNamed = named.flatMap((root, index) => {
     const place = real[index] ?? root;
     return mounts.filter((mount) => isInside(mount, place)).map((mount) => root + mount.slice(place.length));
@@ -391,16 +392,6 @@ async function rootsOf(tree: TreeSpec): Promise<Roots> {
 async function placeOf(root: string): Promise<string> {
   const folder = await realpath(posix.dirname(root)).catch(() => posix.dirname(root));
   return posix.join(folder, posix.basename(root));
-}
-
-async function mountPoints(): Promise<readonly string[]> {
-  const lines = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n');
-  return lines.flatMap((line) => {
-    const point = line.split(' ')[4];
-    return point === undefined
-      ? []
-      : [point.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(parseInt(code, 8)))];
-  });
 }
 
 function isInside(path: string, folder: string): boolean {

@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, statfs } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { posix } from 'node:path';
 import type { Check } from '../../model/progress.ts';
 import { copyKey } from '../../model/resource.ts';
 import type { CopyWay, HostName, Site } from '../../model/site.ts';
+import { takenText } from '../stores/room.ts';
 import { sizeText } from '../stores/size-text.ts';
 import { runCommand } from '../system/command.ts';
+import { freeBytesIn, type Rooms } from '../system/rooms.ts';
 import { copyArgv } from './make.ts';
 import {
   besides,
@@ -30,14 +32,16 @@ export interface ChoiceOptions {
   readonly dataBytes: number | null;
   /** Copies that the journal of this host knows: they are not left over. */
   readonly known: readonly string[];
+  /** A plain copy that is chosen takes its room there. */
+  readonly rooms: Rooms;
+  /** Of these one alone is copied in the night, see Writing. */
+  readonly oneOf?: string;
 }
 
 /** The best first: a snapshot is one call whatever the size, a clone one call a file, a plain copy reads and writes all. */
 const ways = ['btrfs', 'reflink', 'copy'] as const;
 /** Room that a plain copy needs, over the size of the data. */
 const growth = 1.1;
-/** BTRFS_SUPER_MAGIC of statfs(2). */
-const btrfsMagic = 0x9123683e;
 const tryWithinMs = 30_000;
 
 /**
@@ -64,6 +68,7 @@ export async function chooseCopy(
       const because = refused.length === 0 ? '' : `; not ${refused.join('; not ')}`;
       const chosen = asked === 'auto' ? `auto: ${way}` : way;
       const detail = `${chosen}, ${words[way]}${because}`;
+      if (way === 'copy' && data.copies !== undefined) await promiseRoom(data.copies, copied, options);
       return { way, checks: [{ ...row, verdict: 'go', detail }, ...checks] };
     }
     refused.push(`${way}: ${why}`);
@@ -90,19 +95,15 @@ const words: Readonly<Record<CopyWay, string>> = {
   copy: 'a plain copy on this host',
 };
 
-async function whyNot(
-  data: CopiedData,
-  by: CopyWay,
-  { dataBytes, signal }: ChoiceOptions,
-): Promise<string | null> {
+async function whyNot(data: CopiedData, by: CopyWay, options: ChoiceOptions): Promise<string | null> {
   const { roots, copies } = data;
-  const trial = () => tryCopy(copyPlace(data, by, randomBytes(16).toString('hex')), signal);
+  const trial = () => tryCopy(copyPlace(data, by, randomBytes(16).toString('hex')), options.signal);
   if (by === 'copy') {
     if (copies === undefined) return 'no folder is named for it (copies)';
-    return (await lacksRoom(copies, dataBytes)) ?? (await failureOf(trial));
+    return (await lacksRoom(copies, options)) ?? (await failureOf(trial));
   }
   for (const root of by === 'btrfs' ? roots : [])
-    if (!(await isBtrfsSubvolume(root))) return `${root} is no subvolume of btrfs`;
+    if (!(await isSubvolume(root))) return `${root} is no subvolume of btrfs`;
   return failureOf(trial);
 }
 
@@ -127,20 +128,31 @@ async function smallFileIn(root: string, options: Parameters<typeof runCommand>[
   return (await runCommand(find, options)).stdout.trimEnd();
 }
 
-async function isBtrfsSubvolume(folder: string): Promise<boolean> {
-  const { type } = await statfs(folder);
-  return type === btrfsMagic && (await isSubvolume(folder));
-}
-
-async function lacksRoom(folder: string, dataBytes: number | null): Promise<string | null> {
+async function lacksRoom(
+  folder: string,
+  { dataBytes, rooms, ...but }: ChoiceOptions,
+): Promise<string | null> {
   try {
-    const { bavail, bsize } = await statfs(folder);
-    const freeBytes = bavail * bsize;
-    if (dataBytes === null || freeBytes >= dataBytes * growth) return null;
-    return `${sizeText(freeBytes)} free in ${folder}, and the data has ${sizeText(dataBytes)}`;
+    const freeBytes = await freeBytesIn(folder);
+    const taken = await rooms.taken(folder, but);
+    if (dataBytes === null || freeBytes - taken.mostBytes >= dataBytes * growth) return null;
+    return `${sizeText(freeBytes)} free in ${folder}${takenText(taken)}, and the data has ${sizeText(dataBytes)}`;
   } catch (error) {
     return textOf(error);
   }
+}
+
+async function promiseRoom(
+  folder: string,
+  copied: Copied,
+  { dataBytes, rooms, oneOf }: ChoiceOptions,
+): Promise<void> {
+  const bytes = (dataBytes ?? 0) * growth;
+  await rooms.promise({
+    ...{ who: `the copy of ${copyKey(copied).replace('/', ' ')}`, folder },
+    ...{ leastBytes: bytes, mostBytes: bytes },
+    ...(oneOf !== undefined && { oneOf }),
+  });
 }
 
 /** Of copies and of trials. */

@@ -1,5 +1,6 @@
-import { lstat } from 'node:fs/promises';
+import { lstat, statfs } from 'node:fs/promises';
 import { runCommand } from '../system/command.ts';
+import { btrfsMagic } from '../system/rooms.ts';
 import { isOurs, rootIn, type CopyPlace } from './place.ts';
 
 /** The inode of the root of every subvolume of btrfs. */
@@ -14,8 +15,8 @@ export async function removeCopy(place: CopyPlace): Promise<void> {
   await runCommand(['rm', '--recursive', '--force', '--one-file-system', '--', path]);
 }
 
-/** Of a folder on btrfs. */
+/** Of btrfs; false also where nothing is. */
 export async function isSubvolume(folder: string): Promise<boolean> {
   const { ino } = await lstat(folder).catch(() => ({ ino: 0 }));
-  return ino === subvolumeInode;
+  return ino === subvolumeInode && (await statfs(folder)).type === btrfsMagic;
 }

@@ -15,6 +15,7 @@ import { checkRestore } from '../restore/checks.ts';
 import { checkCluster } from '../restore/cluster-checks.ts';
 import { checkStore } from '../stores/checks.ts';
 import { runCommand } from '../system/command.ts';
+import { createRooms, type Rooms } from '../system/rooms.ts';
 import { createObserveActivity } from './observe.ts';
 import { checkService } from './services.ts';
 import { checkSource, sourcesOn, type Source } from './sources.ts';
@@ -126,12 +127,10 @@ function startsOnceKept(plan: Plan, service: string): boolean {
     .some(({ rejoins, members }) => rejoins !== undefined && members.some((one) => one.service === service));
 }
 
-/** What a restore reads needs neither room nor proofs. */
-function written(plan: Plan, stores: readonly string[]): readonly string[] {
-  return restoredBy(plan.steps).length > 0 ? [] : stores;
-}
-
-/** The trees first: what they hold must fit. */
+/**
+ * The trees first: what they hold must fit, all that one file system will get together. A plain copy that was asked for
+ * comes before the stores; one that is only the best there is takes what they leave.
+ */
 async function checkCopies(
   deps: PreflightDeps,
   plan: Plan,
@@ -143,15 +142,15 @@ async function checkCopies(
   const seen = await Promise.all(
     sources.map(async (source) => ({ source, ...(await checkSource(host, source, { signal: signal() })) })),
   );
-  const rooms = await Promise.all(
-    written(plan, stores).map((store) => {
-      const sizes = seen
-        .filter(({ source }) => source.stores.includes(store))
-        .map(({ totalBytes }) => totalBytes);
-      const copyBytes = sizes.reduce((sum, size) => (sum === null || size === null ? null : sum + size), 0);
-      return guarded(host, `store ${store}`, () => checkStore(site, store, host, plan, copyBytes));
-    }),
-  );
+  const rooms = createRooms();
+  const checkWays = (auto: boolean) =>
+    inTurn(
+      seen.filter(({ source }) => (source.copied?.asked === 'auto') === auto),
+      ({ source, totalBytes }) => checkWay(deps, source, { dataBytes: totalBytes, rooms }, copyBy),
+    );
+  const asked = await checkWays(false);
+  const written = await checkStores(deps, plan, stores, seen, rooms);
+  const ways = [...asked, ...(await checkWays(true))];
   const drills =
     restoredBy(plan.steps).length > 0
       ? []
@@ -164,23 +163,58 @@ async function checkCopies(
             ),
           signal: signal(),
         });
-  const ways = await Promise.all(
-    seen.map(({ source, totalBytes }) => checkWay(deps, source, totalBytes, copyBy)),
-  );
-  return [...seen.map(({ check }) => check), ...ways.flat(), ...rooms.flat(), ...drills];
+  return [...seen.map(({ check }) => check), ...ways, ...written, ...drills];
+}
+
+/** Folders one after the other, as they may share a disk; a server that does not answer holds up no other. */
+async function checkStores(
+  { site, host }: PreflightDeps,
+  plan: Plan,
+  stores: readonly string[],
+  seen: readonly { readonly source: Source; readonly totalBytes: number | null }[],
+  rooms: Rooms,
+): Promise<readonly Check[]> {
+  // What a restore reads needs neither room nor proofs.
+  const names = restoredBy(plan.steps).length > 0 ? [] : stores;
+  const isFolder = (store: string) => site.stores[store]?.kind === 'directory';
+  const check = (store: string) => {
+    const sizes = seen
+      .filter(({ source }) => source.stores.includes(store))
+      .map(({ totalBytes }) => totalBytes);
+    const copyBytes = sizes.reduce((sum, size) => (sum === null || size === null ? null : sum + size), 0);
+    return guarded(host, `store ${store}`, () => checkStore(site, store, host, plan, copyBytes, rooms));
+  };
+  const checks = await Promise.all([
+    inTurn(names.filter(isFolder), check),
+    ...names.filter((store) => !isFolder(store)).map(check),
+  ]);
+  return checks.flat();
+}
+
+/** The first has the room. */
+async function inTurn<T>(
+  of: readonly T[],
+  check: (one: T) => Promise<readonly Check[]>,
+): Promise<readonly Check[]> {
+  const checks: Check[] = [];
+  for (const one of of) checks.push(...(await check(one)));
+  return checks;
 }
 
 /** What is found possible holds for the whole run: it is noted for it. */
 function checkWay(
   { site, host, journal, signal }: PreflightDeps,
-  { subject, copied }: Source,
-  dataBytes: number | null,
+  { subject, copied, oneOf }: Source,
+  room: { readonly dataBytes: number | null; readonly rooms: Rooms },
   copyBy: Record<string, Choice['way']>,
 ): Promise<readonly Check[]> {
   if (copied === undefined) return Promise.resolve([]);
   return guarded(host, `${subject} copy-by`, async () => {
     const known = openEntries(journal.state()).flatMap(({ place }) => place?.path ?? []);
-    const { way, checks } = await chooseCopy(site, host, copied, { dataBytes, known, signal: signal() });
+    const { way, checks } = await chooseCopy(site, host, copied, {
+      ...{ ...room, known, signal: signal() },
+      ...(oneOf !== undefined && { oneOf }),
+    });
     copyBy[copyKey(copied)] = way;
     return checks;
   });

@@ -5,7 +5,7 @@ import type { CopyWay, HostName, Site } from '../../model/site.ts';
 import { surveyTree } from '../archive/survey.ts';
 import type { Copied } from '../copies/place.ts';
 import { copyExcludes } from '../mongodb/cold.ts';
-import { memberOf, membersOn } from '../mongodb/engine.ts';
+import { engineOf, memberOf, membersOn } from '../mongodb/engine.ts';
 import { sizeText } from '../stores/size-text.ts';
 
 /** Files on this host that the plan may copy: of a set's members any may be the one. */
@@ -16,6 +16,8 @@ export interface Source {
   readonly stores: readonly string[];
   /** Of a database with copy-by. */
   readonly copied?: Copied & { readonly asked: CopyWay | 'auto' };
+  /** Of all with the same one alone is copied: the members of a replica set. Absent: it is. */
+  readonly oneOf?: string;
 }
 
 /** How long a tree is looked at; a preflight has two minutes. */
@@ -33,6 +35,7 @@ export function sourcesOn(site: Site, plan: Pick<Plan, 'steps'>, host: HostName)
       }
       return membersOn(site, database, host).map((member) => ({
         subject: `${database} ${member}`,
+        oneOf: `${database}/${setOf(site, database, member)}`,
         roots: [memberOf(site, database, member).data],
         exclude: copyExcludes(),
         stores,
@@ -40,6 +43,12 @@ export function sourcesOn(site: Site, plan: Pick<Plan, 'steps'>, host: HostName)
       }));
     }),
   );
+}
+
+/** Without mongos all members are of one set; of a cluster the site file may say it, else each counts for itself. */
+function setOf(site: Site, database: string, member: string): string {
+  const { replicaSet } = memberOf(site, database, member);
+  return replicaSet ?? (engineOf(site, database).mongos === undefined ? '' : member);
 }
 
 /**

@@ -1,4 +1,4 @@
-import { lstat, statfs } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { posix } from 'node:path';
 import type { RestoreTarget, PlanUnpack } from '../../model/plan.ts';
 import { memberRecord, type MongodbSetRecord } from '../../model/manifest.ts';
@@ -14,6 +14,7 @@ import { openStore } from '../stores/activities.ts';
 import { sizeText } from '../stores/size-text.ts';
 import { nameOf, showSet } from '../stores/sets.ts';
 import { thisMachine } from '../system/machine.ts';
+import { freeBytesIn } from '../system/rooms.ts';
 import { lookAt } from './files.ts';
 import { lookRoot, lookRows } from './look.ts';
 import { originRows } from './origin.ts';
@@ -125,15 +126,15 @@ async function roomRows(
   }
   return Promise.all(
     [...disks.values()].map(async ({ folder, neededBytes }) => {
-      const { bavail, bsize } = await statfs(folder);
+      const freeBytes = await freeBytesIn(folder);
       const row: Row = (verdict, detail, hint) => ({
         ...{ host, subject: 'room for the restore', verdict, detail },
         ...(hint !== undefined && { hint }),
       });
-      const detail = `${sizeText(bavail * bsize)} free beside ${folder}, ${sizeText(neededBytes)} needed${targets.every(({ to }) => to !== undefined) ? '' : ': the old data stays'}`;
-      return bavail * bsize >= neededBytes
+      const detail = `${sizeText(freeBytes)} free beside ${folder}, ${sizeText(neededBytes)} needed${targets.every(({ to }) => to !== undefined) ? '' : ': the old data stays'}`;
+      return freeBytes >= neededBytes
         ? row('go', detail)
-        : row('no-go', detail, `make room for ${sizeText(neededBytes - bavail * bsize)}`);
+        : row('no-go', detail, `make room for ${sizeText(neededBytes - freeBytes)}`);
     }),
   );
 }

@@ -3,8 +3,9 @@ import type { Plan } from '../../model/plan.ts';
 import { keepFor } from '../../model/retention.ts';
 import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
+import { createRooms, type Rooms, type Taken } from '../system/rooms.ts';
 import { openStore } from './activities.ts';
-import { checkRoomAhead, growthOf, mostSets, roomLeft } from './room.ts';
+import { checkRoomAhead, growthOf, mostSets, roomLeft, takenText } from './room.ts';
 import { artifactsHere, listSets, showSet } from './sets.ts';
 import { sizeText } from './size-text.ts';
 import type { Store } from './store.ts';
@@ -21,7 +22,7 @@ export type CheckedPlan = Pick<Plan, 'site' | 'procedure' | 'keep' | 'keepIn' | 
  * The store is there, this host can write to it, what the last set of the procedure took fits once more, and so does
  * what is to be copied here: `copyBytes` before compression, null where it is not known. Then what retention will keep, and
  * on the keeper how good the sets are. Whether a shared store is shared is proven apart, by a token. A store that cannot be
- * asked throws StoreError.
+ * asked throws StoreError. What a directory will take is promised in `rooms`.
  */
 export async function checkStore(
   site: Site,
@@ -29,6 +30,7 @@ export async function checkStore(
   host: HostName,
   plan: CheckedPlan,
   copyBytes: number | null = null,
+  rooms: Rooms = createRooms(),
 ): Promise<readonly Check[]> {
   const store = openStore(site, host, name);
   const token = `check-${host}-${process.pid}`;
@@ -38,20 +40,31 @@ export async function checkStore(
   const all = await listSets(store, plan.site, quotaBytes === undefined ? plan.procedure : undefined);
   const sets = all.filter(({ set }) => set.procedure === plan.procedure);
   const last = await lastSet(store, sets);
-  const freeBytes = roomLeft(await store.freeBytes(), quotaBytes, total(all));
+  const diskBytes = await store.freeBytes();
+  const freeBytes = roomLeft(diskBytes, quotaBytes, total(all));
+  const isFolder = site.stores[name]?.kind === 'directory';
+  const taken = isFolder ? await rooms.taken(store.place) : nothing;
+  const leftBytes = (takenBytes: number): number | null =>
+    roomLeft(diskBytes === null ? null : diskBytes - takenBytes, quotaBytes, total(all));
   const detail = [
     freeBytes === null
       ? `${store.place} takes what is written; how much room there is, it does not say`
-      : `${sizeText(freeBytes)} free in ${store.place}`,
+      : `${sizeText(freeBytes)} free in ${store.place}${takenText(taken)}`,
     ...(quotaBytes === undefined
       ? []
       : [`its sets have ${sizeText(total(all))} of quota ${sizeText(quotaBytes)}`]),
     last === null ? 'no set yet to tell what one takes' : `the last set took ${sizeText(last.sizeBytes)}`,
     ...(copyBytes === null ? [] : [`at most ${sizeText(copyBytes)} to copy from here, before compression`]),
   ].join('; ');
-  const { verdict, neededBytes } = roomFor(freeBytes, copyBytes, last);
+  const needs = needsOf(copyBytes, last);
+  const verdict = verdictOf(needs, {
+    atBest: leftBytes(taken.leastBytes),
+    atWorst: leftBytes(taken.mostBytes),
+  });
   const check = { host, subject: `store ${name}`, verdict, detail };
-  const hint = `make room for ${sizeText(neededBytes)}, or keep fewer sets`;
+  const hint = `make room for ${sizeText(needs.mostBytes + taken.mostBytes)}, or keep fewer sets`;
+  if (isFolder && verdict !== 'no-go')
+    await rooms.promise({ who: check.subject, folder: store.place, ...needs });
   const perWeek = site.procedures[plan.procedure]?.start?.days.length ?? 7;
   return [
     verdict === 'go' ? check : { ...check, hint },
@@ -136,22 +149,26 @@ function sizesOf(sets: readonly SetSummary[]): readonly number[] {
   return sets.filter(({ complete }) => complete).map(({ sizeBytes }) => sizeBytes);
 }
 
+const nothing: Taken = { leastBytes: 0, mostBytes: 0, by: [] };
+
+type Needs = Pick<Taken, 'leastBytes' | 'mostBytes'>;
+
 /** The last set is certain; how far other content compresses is not, and some of it may not be copied at all. */
-function roomFor(
-  freeBytes: number | null,
-  copyBytes: number | null,
-  last: LastSet | null,
-): { readonly verdict: Check['verdict']; readonly neededBytes: number } {
-  if (freeBytes === null) return { verdict: 'go', neededBytes: 0 };
+function needsOf(copyBytes: number | null, last: LastSet | null): Needs {
   const toCopy = copyBytes ?? 0;
-  if (last === null) {
-    const verdict = freeBytes >= toCopy ? 'go' : freeBytes >= toCopy * smallest ? 'warning' : 'no-go';
-    return { verdict, neededBytes: toCopy };
-  }
-  const againBytes = last.sizeBytes * growth;
-  if (freeBytes < againBytes) return { verdict: 'no-go', neededBytes: againBytes };
-  const neededBytes = toCopy * growth * Math.min(1, last.sizeBytes / Math.max(1, last.contentBytes));
-  return { verdict: freeBytes >= neededBytes ? 'go' : 'warning', neededBytes };
+  if (last === null) return { leastBytes: toCopy * smallest, mostBytes: toCopy };
+  const leastBytes = last.sizeBytes * growth;
+  const compressed = Math.min(1, last.sizeBytes / Math.max(1, last.contentBytes));
+  return { leastBytes, mostBytes: Math.max(leastBytes, toCopy * growth * compressed) };
+}
+
+/** null: it is not known what is left. */
+function verdictOf(
+  { leastBytes, mostBytes }: Needs,
+  { atBest, atWorst }: { readonly atBest: number | null; readonly atWorst: number | null },
+): Check['verdict'] {
+  if (atBest !== null && atBest < leastBytes) return 'no-go';
+  return atWorst !== null && atWorst < mostBytes ? 'warning' : 'go';
 }
 
 /** Of the newest set, what this host sees of it; null: nothing yet. */

@@ -1,11 +1,12 @@
 import type { Stats } from 'node:fs';
 import { createReadStream } from 'node:fs';
-import { link, lstat, open, readFile, readdir, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
+import { link, lstat, open, readFile, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { SetRef } from '../../model/manifest.ts';
 import type { DirectoryStore, HostName } from '../../model/site.ts';
 import { makeFolders } from '../system/folders.ts';
+import { freeBytesIn } from '../system/rooms.ts';
 import { asking, type Cause } from './asking.ts';
 import { StoreError, filePath, isPart, manifestName, partPath, segment, setPath } from './names.ts';
 import type { Part, Store } from './store.ts';
@@ -107,8 +108,7 @@ export function createDirectoryStore(name: string, spec: DirectoryStore, host: H
     freeBytes: () =>
       asked('measure its room', async () => {
         await mustBeThere();
-        const { bavail, bsize } = await statfs(place);
-        return bavail * bsize;
+        return freeBytesIn(place);
       }),
 
     writeToken: (token) =>

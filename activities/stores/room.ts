@@ -1,5 +1,6 @@
 import type { Check } from '../../model/progress.ts';
 import type { Retention } from '../../model/site.ts';
+import type { Taken } from '../system/rooms.ts';
 import { sizeText } from './size-text.ts';
 
 /** Where nothing ever goes, this many nights ahead are time enough to do something about it. */
@@ -63,6 +64,11 @@ export function roomLeft(
 ): number | null {
   if (quotaBytes === undefined) return freeBytes;
   return Math.min(freeBytes ?? Infinity, Math.max(0, quotaBytes - usedBytes));
+}
+
+/** `, of which 70.0 MB are for store vault`; empty where nobody else writes there. */
+export function takenText({ mostBytes, by }: Taken): string {
+  return mostBytes === 0 ? '' : `, of which ${sizeText(mostBytes)} are for ${by.join(', ')}`;
 }
 
 /** What the rules of retention keep at most: one set may serve several. null: nothing ever goes. */

@@ -215,8 +215,8 @@ test('of a MongoDB cluster each member on this host is looked through, as its co
   await writeFile(inTree('a', 'diagnostic.data', 'metrics'), Buffer.alloc(5_000));
   await writeFile(inTree('a', 'WiredTiger.wt'), Buffer.alloc(3_000));
   const sources = sourcesOn(site(), planOf('cluster'), host);
-  expect(sources.map(({ subject, roots, stores }) => [subject, roots, stores])).toEqual([
-    ['cluster a:1', [inTree('a')], ['vault']],
+  expect(sources).toMatchObject([
+    { subject: 'cluster a:1', roots: [inTree('a')], stores: ['vault'], oneOf: 'cluster/' },
   ]);
   const seen = await Promise.all(sources.map((source) => checkSource(host, source, { signal })));
   expect(seen).toMatchObject([{ check: { verdict: 'go' }, totalBytes: 3_000 }]);

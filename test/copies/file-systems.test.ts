@@ -8,22 +8,29 @@ import {
   readdirSync,
   statfsSync,
   symlinkSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { openJournal } from '../../activities/ledger/journal.ts';
 import { copyTree } from '../../activities/archive/copy-tree.ts';
 import { chooseCopy } from '../../activities/copies/choose.ts';
 import { copiedData, copyPlace, rootIn, type CopyPlace } from '../../activities/copies/place.ts';
 import { removeCopy } from '../../activities/copies/remove.ts';
 import { snapshotData } from '../../activities/copies/snapshot.ts';
 import { copyExcludes } from '../../activities/mongodb/cold.ts';
+import { createPreflightActivities } from '../../activities/preflight/preflight.ts';
 import { createDirectoryStore } from '../../activities/stores/directory.ts';
 import { runCommand } from '../../activities/system/command.ts';
+import { createRooms, freeBytesIn } from '../../activities/system/rooms.ts';
 import { cannotMount, mountFileSystem } from '../../demo/local/file-system.ts';
+import { parseSite } from '../../config/load.ts';
+import { resolvePlan } from '../../config/plan.ts';
 import { DEFAULT_LIMITS } from '../../config/schema/limits.ts';
+import type { Check } from '../../model/progress.ts';
 import type { CopyWay, Database, FilesEngine, MongodbMember, Site } from '../../model/site.ts';
 import { createCleanup, waitFor } from '../support/processes.ts';
 
@@ -219,12 +226,132 @@ if (reason !== null) console.warn(`copies on xfs and btrfs are not tested: ${rea
     await removeCopy(place);
   });
 
+  describe('of what one file system gets in a night', () => {
+    const here = (name: string): string => join(mounted.ext4, name);
+    beforeAll(() => {
+      for (const name of ['copies', 'vault', 'other']) mkdirSync(here(name));
+    });
+
+    test('plain copies are added up: one that was asked for is a no-go that names the others, auto takes none', async () => {
+      const rows = await preflight({ one: [0.5, 'copy'], two: [0.5, 'copy'], three: [0.3, 'auto'] });
+      expect(rows('copy-by')).toMatchObject([
+        { subject: 'one copy-by', verdict: 'go' },
+        {
+          subject: 'two copy-by',
+          verdict: 'no-go',
+          detail: expect.stringMatching(beside('the copy of one')),
+        },
+        { subject: 'three copy-by', verdict: 'go', detail: expect.stringMatching(/^auto: copy/) },
+      ]);
+      const less = await preflight({ one: [0.8, 'copy'], three: [0.3, 'auto'] });
+      expect(less('copy-by')[1]).toMatchObject({
+        detail: expect.stringMatching(/^auto: stream.*of which [\d.]+ MB are for the copy of one/s),
+      });
+    });
+
+    test('a store has what is left beside the copies that were asked for, and before those of auto', async () => {
+      const asked = await preflight({ one: [0.8, 'copy'] }, ['vault']);
+      expect(asked('store')).toMatchObject([
+        {
+          verdict: 'no-go',
+          detail: expect.stringMatching(/ free in .*vault, of which .* the copy of one; /),
+        },
+      ]);
+      const auto = await preflight({ one: [0.8, 'auto'] }, ['vault']);
+      expect(auto('store')).toMatchObject([{ verdict: 'go' }]);
+      expect(auto('copy-by')[0]?.detail).toMatch(beside('store vault'));
+    });
+
+    test('two stores are added up too', async () => {
+      const rows = await preflight({ one: [0.9, 'reflink'] }, ['vault', 'other']);
+      expect(rows('store')).toMatchObject([
+        { subject: 'store other', verdict: 'go' },
+        { verdict: 'warning', detail: expect.stringMatching(/vault, of which .* are for store other; /) },
+      ]);
+    });
+
+    test('of the members of one set the largest counts alone, and nothing of another file system', async () => {
+      const rooms = createRooms();
+      const promise = (who: string, folder: string, mostBytes: number, oneOf?: string) =>
+        rooms.promise({ who, folder, leastBytes: 0, mostBytes, ...(oneOf !== undefined && { oneOf }) });
+      await promise('a', here('copies'), 5, 'rs');
+      await promise('b', here('other'), 7, 'rs');
+      await promise('c', here('copies'), 1);
+      await promise('d', mounted.xfs, 100);
+      expect(await rooms.taken(here('vault'))).toEqual({ leastBytes: 0, mostBytes: 8, by: ['a', 'b', 'c'] });
+      expect(await rooms.taken(here('copies'), { oneOf: 'rs' })).toMatchObject({ mostBytes: 1, by: ['c'] });
+    });
+
+    test('subvolumes of btrfs share what is free, and each has its own quota', async () => {
+      const [one, two] = [await subvolume('quota-one'), await subvolume('quota-two')];
+      await runCommand(['btrfs', 'quota', 'enable', mounted.btrfs]);
+      await runCommand(['btrfs', 'qgroup', 'limit', '50M', one]);
+      expect(await freeBytesIn(one)).toBeLessThanOrEqual(50 * mebibyte);
+      expect(await freeBytesIn(two)).toBeGreaterThan(100 * mebibyte);
+      const data = dataIn(join(mounted.ext4, 'limited'));
+      const limited = await choose({ data, copies: one }, { dataBytes: 60 * mebibyte });
+      expect(limited.checks[0]?.detail).toMatch(/not copy: 5\d\.\d MB free in .*quota-one/);
+      const rooms = createRooms();
+      await rooms.promise({ who: 'a', folder: two, leastBytes: mebibyte, mostBytes: 1_024 * mebibyte });
+      const { leastBytes, mostBytes } = await rooms.taken(one);
+      expect(leastBytes).toBe(0);
+      expect(mostBytes).toBeGreaterThan(50 * mebibyte);
+    });
+
+    function beside(who: string): RegExp {
+      return new RegExp(
+        `copy: [\\d.]+ MB free in .*copies, of which [\\d.]+ MB are for ${who}, and the data has`,
+      );
+    }
+
+    /** Rows of a night with trees of these parts of what is free; a sparse file takes no room to say so. */
+    async function preflight(
+      trees: Readonly<Record<string, readonly [part: number, copyBy: CopyWay | 'auto']>>,
+      to: readonly string[] = ['elsewhere'],
+    ): Promise<(of: string) => readonly Check[]> {
+      const freeBytes = await freeBytesIn(mounted.ext4);
+      const folder = await cleanup.folder();
+      mkdirSync(join(folder, 'store'));
+      const databases = Object.entries(trees).map(([name, [part, copyBy]]): [string, object] => {
+        const root = dataIn(join(folder, 'data', name), mebibyte / 4);
+        writeFileSync(join(root, 'large'), '');
+        truncateSync(join(root, 'large'), Math.round(part * freeBytes));
+        const files = { host, roots: [root], copies: here('copies'), 'copy-by': copyBy };
+        return [name, { 'used-by': [], files }];
+      });
+      const stores = to.map((name): [string, object] => {
+        const directory = name === 'elsewhere' ? join(folder, 'store') : here(name);
+        return [name, { directory, shared: false, keeper: host }];
+      });
+      const steps = [{ backup: { databases: Object.keys(trees), method: 'cold', to } }];
+      const text = {
+        ...{ site: 'test', timezone: 'UTC', hosts: [host], databases: Object.fromEntries(databases) },
+        ...{ stores: Object.fromEntries(stores), procedures: { nightly: { 'up-by': '08:30', steps } } },
+      };
+      const parsed = parseSite(JSON.stringify(text), 'test.yaml');
+      if ('problems' in parsed) throw new Error(JSON.stringify(parsed.problems));
+      const loaded = { ...parsed, file: 'test.yaml' };
+      const plan = resolvePlan(loaded, { procedure: 'nightly', startedAt: new Date().toISOString() });
+      const journal = openJournal(join(folder, 'journal'));
+      const activities = createPreflightActivities({
+        ...{ site: parsed.site, siteDigest: parsed.digest, host, journal, version: 'test' },
+        signal: () => hooks().signal,
+      });
+      const { checks } = await activities.preflight({ host, plan, workflowId: 'w' });
+      journal.release();
+      return (of) => checks.filter(({ subject }) => ` ${subject} `.includes(` ${of} `));
+    }
+  });
+
   test('a tree of files is copied with all its roots, one of them a file, and without what its archive leaves out', async () => {
     const roots = [dataIn(join(mounted.xfs, 'tree')), join(mounted.xfs, 'settings.conf')] as const;
     writeFileSync(roots[1], 'a = 1');
     const site = filesSite({ roots, exclude: ['tmp/*'] });
     const place = copyPlace(copiedData(site, { database }), 'reflink', 'a tree');
-    const chosen = await chooseCopy(site, host, { database, asked: 'reflink' }, { dataBytes: 1, known: [] });
+    const chosen = await chooseCopy(
+      ...([site, host, { database, asked: 'reflink' }] as const),
+      ...([{ dataBytes: 1, known: [], rooms: createRooms() }] as const),
+    );
     expect(chosen.checks).toMatchObject([{ verdict: 'go', subject: 'db copy-by' }]);
     await snapshotData(site, { database }, place, hooks());
     const before = await archived(roots[0], roots);
@@ -260,7 +387,8 @@ if (reason !== null) console.warn(`copies on xfs and btrfs are not tested: ${rea
       known = [],
     }: { asked?: CopyWay | 'auto'; dataBytes?: number; known?: readonly string[] } = {},
   ) {
-    return chooseCopy(siteOf(one), host, { database, member, asked }, { dataBytes, known });
+    const options = { dataBytes, known, rooms: createRooms() };
+    return chooseCopy(siteOf(one), host, { database, member, asked }, options);
   }
 
   async function archived(data: string, roots: readonly string[], at?: string) {
