@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { mkdir, readdir } from 'node:fs/promises';
 import { posix } from 'node:path';
 import type { Check } from '../../model/progress.ts';
@@ -12,9 +11,11 @@ import { copyArgv } from './make.ts';
 import {
   besides,
   copiedData,
-  copyPlace,
+  isLeftTry,
   isOurs,
+  isTry,
   rootIn,
+  tryPlace,
   type Copied,
   type CopiedData,
   type CopyPlace,
@@ -97,7 +98,7 @@ const words: Readonly<Record<CopyWay, string>> = {
 
 async function whyNot(data: CopiedData, by: CopyWay, options: ChoiceOptions): Promise<string | null> {
   const { roots, copies } = data;
-  const trial = () => tryCopy(copyPlace(data, by, randomBytes(16).toString('hex')), options.signal);
+  const trial = () => tryCopy(tryPlace(data, by), options.signal);
   if (by === 'copy') {
     if (copies === undefined) return 'no folder is named for it (copies)';
     return (await lacksRoom(copies, options)) ?? (await failureOf(trial));
@@ -155,14 +156,20 @@ async function promiseRoom(
   });
 }
 
-/** Of copies and of trials. */
+/** What no journal knows: a try of an agent that died is cleared; whose a copy is, a person has to say. */
 async function leftovers(data: CopiedData, known: readonly string[]): Promise<readonly string[]> {
   const { folder, name: own } = besides(data);
   const names = await readdir(folder).catch(() => []);
-  return names
-    .filter((name) => name.startsWith(`${own}.`))
+  const paths = names
+    .filter((name) => name.startsWith(`${own}.coldbackup-`))
     .map((name) => posix.join(folder, name))
     .filter((path) => isOurs(path) && !known.includes(path));
+  const left = paths.filter((path) => !isTry(path));
+  for (const path of paths.filter(isLeftTry)) {
+    const why = await failureOf(() => removeCopy({ by: 'btrfs', path, roots: data.roots }));
+    if (why !== null) left.push(path);
+  }
+  return left;
 }
 
 async function failureOf(work: () => Promise<void>): Promise<string | null> {

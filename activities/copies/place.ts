@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
 import type { CopyWay, HostName, Site } from '../../model/site.ts';
 import { memberOf } from '../mongodb/engine.ts';
@@ -26,7 +26,10 @@ export interface CopiedData {
 }
 
 /** What `path` ends with: nothing else is ever removed. */
-const ours = /\.coldbackup-[0-9a-f]{12}$/;
+const ours = /\.coldbackup-(?:[0-9a-f]{12}|try-[0-9a-f]{12}-[0-9a-f]{12})$/;
+const tried = '.coldbackup-try-';
+/** A host has one agent: a try of another process is of one that is gone. */
+const thisProcess = randomBytes(6).toString('hex');
 
 export function copiedData(site: Site, { database, member }: Copied): CopiedData {
   const engine = site.databases[database]?.engine;
@@ -40,6 +43,22 @@ export function copyPlace(data: CopiedData, by: CopyWay, of: string): CopyPlace 
   const { folder, name } = besides(data);
   const id = createHash('sha256').update(of).digest('hex').slice(0, 12);
   return { by, path: posix.join(folder, `${name}.coldbackup-${id}`), roots: data.roots };
+}
+
+/** Of a copy that is only tried, and gone again at once. */
+export function tryPlace(data: CopiedData, by: CopyWay): CopyPlace {
+  const { folder, name } = besides(data);
+  const path = posix.join(folder, `${name}${tried}${thisProcess}-${randomBytes(6).toString('hex')}`);
+  return { by, path, roots: data.roots };
+}
+
+export function isTry(path: string): boolean {
+  return isOurs(path) && posix.basename(path).includes(tried);
+}
+
+/** Of an agent that died while it tried. */
+export function isLeftTry(path: string): boolean {
+  return isTry(path) && !path.includes(`${tried}${thisProcess}-`);
 }
 
 /** The folder that copies are made in, and what their names begin with. */

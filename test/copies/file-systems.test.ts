@@ -226,6 +226,28 @@ if (reason !== null) console.warn(`copies on xfs and btrfs are not tested: ${rea
     await removeCopy(place);
   });
 
+  test.each(['reflink', 'btrfs'] as const)(
+    'a try by %s that an agent left when it died is cleared by the next one, and is no warning',
+    async (asked) => {
+      const data = dataIn(asked === 'btrfs' ? await subvolume('died') : join(mounted.xfs, 'died'));
+      const bin = await cleanup.folder();
+      const tool = asked === 'btrfs' ? 'btrfs' : 'cp';
+      const dying = `#!/bin/sh\nPATH=\${PATH#*:}\n${tool} "$@"\nkill -KILL $PPID\n`;
+      writeFileSync(join(bin, tool), dying, { mode: 0o755 });
+      const died = runCommand(
+        [
+          ...[process.execPath, 'test/copies/choose-once.mjs', JSON.stringify(siteOf({ data })), host],
+          JSON.stringify({ database, member, asked }),
+        ],
+        { timeoutMs: 30_000, env: { PATH: `${bin}:${process.env['PATH'] ?? ''}` } },
+      );
+      await expect(died).rejects.toMatchObject({ signal: 'SIGKILL', timedOut: false });
+      expect(leftBeside(data)).toEqual([expect.stringContaining('.coldbackup-try-')]);
+      expect((await choose({ data }, { asked })).checks).toMatchObject([{ verdict: 'go' }]);
+      expect(leftBeside(data)).toEqual([]);
+    },
+  );
+
   describe('of what one file system gets in a night', () => {
     const here = (name: string): string => join(mounted.ext4, name);
     beforeAll(() => {
