@@ -1,6 +1,7 @@
 import { WorkflowExecutionAlreadyStartedError, WorkflowFailedError } from '@temporalio/client';
 import { ApplicationFailure, CancelledFailure, WorkflowIdConflictPolicy } from '@temporalio/common';
-import type { Drill, DrillInput } from '../workflows/drill.ts';
+import type { Drill } from '../model/drill.ts';
+import type { DrillInput } from '../workflows/drill.ts';
 import { controlQueue } from '../workflows/messages.ts';
 import { AlreadyRunningError, RefusedError } from './errors.ts';
 import { assertServed, soon, type Link } from './link.ts';

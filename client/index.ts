@@ -18,6 +18,7 @@ export {
   UnreachableError,
 } from './errors.ts';
 export type { CopyProgress, LedgerView } from '../model/activities.ts';
+export type { Drill } from '../model/drill.ts';
 export type { Manifest, Proof, SetRef, SetSummary, Verification } from '../model/manifest.ts';
 export type { Plan } from '../model/plan.ts';
 export type {
@@ -31,5 +32,5 @@ export type {
 } from '../model/progress.ts';
 export type { Site } from '../model/site.ts';
 export type { HostAnswer, LedgerAnswer, PlanAnswer, PruneAnswer } from '../workflows/inspect.ts';
-export type { Drill, DrillInput } from '../workflows/drill.ts';
+export type { DrillInput } from '../workflows/drill.ts';
 export type { RestoreInput } from '../workflows/restore-plan.ts';

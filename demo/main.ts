@@ -12,7 +12,8 @@ import { loseEverything } from './disaster.ts';
 import { beginJobLater, runDrill, runNight, runRestore, type NightOptions } from './night.ts';
 import { createOutput } from './output.ts';
 import { lookBefore } from './proof/before.ts';
-import { prove, type Facts } from './proof/prove.ts';
+import type { Facts } from './proof/facts.ts';
+import { prove } from './proof/prove.ts';
 import { killUnit } from './services/supervised.ts';
 import { proveRestored } from './proof/restored.ts';
 

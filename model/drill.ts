@@ -1,5 +1,14 @@
 import type { CheckAnswer } from './activities.ts';
-import type { CheckProof, SetSummary } from './manifest.ts';
+import type { CheckProof, Proof, SetRef, SetSummary } from './manifest.ts';
+
+/** What a drill ends with; one whose proof has not passed ends as a failure that carries it. */
+export interface Drill {
+  readonly set: SetRef;
+  readonly store: string;
+  readonly proof: Proof;
+  /** Stores that could not be asked for sets; absent: none. */
+  readonly warnings?: readonly string[];
+}
 
 /**
  * A proof is of the bytes in one store: of those that hold a complete set, the one that was drilled least recently, so that each

@@ -1,7 +1,7 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { isCancellation, patched, setCurrentDetails, workflowInfo } from '@temporalio/workflow';
 import type { SiteInfo } from '../model/activities.ts';
-import { judgeChecks, leastDrilled } from '../model/drill.ts';
+import { judgeChecks, leastDrilled, type Drill } from '../model/drill.ts';
 import type { Manifest, Proof, SetRef } from '../model/manifest.ts';
 import type { Instant } from '../model/plan.ts';
 import type { HostName } from '../model/site.ts';
@@ -23,15 +23,6 @@ export interface DrillInput {
   readonly set?: string;
   /** Absent: the first that has it; of no named set: the one that was drilled least recently. */
   readonly store?: string;
-}
-
-/** What a drill ends with; one whose proof has not passed ends as a failure that carries it. */
-export interface Drill {
-  readonly set: SetRef;
-  readonly store: string;
-  readonly proof: Proof;
-  /** Stores that could not be asked for sets; absent: none. */
-  readonly warnings?: readonly string[];
 }
 
 const shortMs = 60_000;

@@ -5,7 +5,7 @@ import type { Plan } from '../model/plan.ts';
 import type { Check } from '../model/progress.ts';
 import { agent, control } from './agents.ts';
 import { listAll, type Listing } from './chosen-set.ts';
-import type { Drill } from './drill.ts';
+import type { Drill } from '../model/drill.ts';
 import { whileInUse } from './in-use.ts';
 import { messageOf } from './ledger.ts';
 import type { ProcedureInput } from './messages.ts';

@@ -1,4 +1,4 @@
-import type { Drill } from '../../workflows/drill.ts';
+import type { Drill } from '../../model/drill.ts';
 import type { ArtifactProof, Proof, SetSummary } from '../../model/manifest.ts';
 import { bytes, columns, count, exactly, plain, type Paint } from './text.ts';
 

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { chunksOf, settingsOf, statesOf, withClient, type Chunk } from './before.ts';
 import type { Look } from './look.ts';
-import type { Facts } from './prove.ts';
+import type { Facts } from './facts.ts';
 
 export async function proveSettings({ cluster, before }: Facts): Promise<readonly string[]> {
   const now = await withClient(cluster.uri, settingsOf);

@@ -10,7 +10,7 @@ import { freePort } from '../local/ports.ts';
 import { chunksOf, withClient } from './before.ts';
 import { program } from '../programs.ts';
 import { such, type Look } from './look.ts';
-import type { Facts } from './prove.ts';
+import type { Facts } from './facts.ts';
 import { unpack, type PublishedSet } from './set.ts';
 
 /**

@@ -3,7 +3,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { archiveList, trees, type Tree } from '../vitam.ts';
 import type { Look } from './look.ts';
-import type { Facts } from './prove.ts';
+import type { Facts } from './facts.ts';
 import { unpack, type PublishedSet } from './set.ts';
 
 /** The files of each tree are those that were acknowledged before their writer stopped, digest by digest. */

@@ -1,27 +1,11 @@
-import type { Report } from '../../model/progress.ts';
-import type { Site } from '../../model/site.ts';
-import type { DemoCluster } from '../cluster.ts';
 import type { Output } from '../output.ts';
-import type { Places } from '../places.ts';
-import type { Vitam } from '../vitam.ts';
-import type { Before } from './before.ts';
 import { proveCluster, proveSettings } from './cluster.ts';
 import { proveCopies } from './copies.ts';
+import type { Facts } from './facts.ts';
 import { proveFiles } from './files.ts';
 import { beginProof } from './look.ts';
 import { held, proveServices } from './services.ts';
 import { openSet, proveDigests } from './set.ts';
-
-export interface Facts {
-  readonly places: Places;
-  readonly site: Site;
-  readonly cluster: DemoCluster;
-  readonly vitam: Vitam;
-  readonly before: Before;
-  readonly report: Report;
-  readonly coldbackup: readonly string[];
-  readonly address: string;
-}
 
 /**
  * Looks at everything that the night had to leave behind; nothing is taken from what the run says of itself.

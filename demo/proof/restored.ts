@@ -12,7 +12,7 @@ import { proveCluster, proveSettings } from './cluster.ts';
 import { acknowledgedIds, idsOf } from './copies.ts';
 import { differentFiles, digestsIn, expectedDigests } from './files.ts';
 import { beginProof, such } from './look.ts';
-import type { Facts } from './prove.ts';
+import type { Facts } from './facts.ts';
 import { held } from './services.ts';
 
 /** Looks at the miniature itself: it is what it was when the night copied it, and it works. */

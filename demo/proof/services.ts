@@ -5,7 +5,7 @@ import { heldBy, instanceOf, isRunning } from '../services/supervised.ts';
 import { stoppedService } from '../vitam.ts';
 import type { LedgerAnswer } from '../../client/index.ts';
 import type { Look } from './look.ts';
-import type { Facts } from './prove.ts';
+import type { Facts } from './facts.ts';
 import { coldbackup } from './set.ts';
 
 /** Every service as it was found: what was stopped was started once, and what was not touched still runs. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { runCommand } from '../../activities/system/command.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { Look } from './look.ts';
-import type { Facts } from './prove.ts';
+import type { Facts } from './facts.ts';
 
 /** The published set, as it lies on the shared disk. */
 export interface PublishedSet {

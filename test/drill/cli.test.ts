@@ -7,7 +7,7 @@ import { createMiniSite, type MiniSite } from '../cli/mini-site.ts';
 import { startAll, type Running } from '../cli/coldbackup.ts';
 import type { RunRef } from '../../client/reports.ts';
 import type { Report } from '../../model/progress.ts';
-import type { Drill } from '../../workflows/drill.ts';
+import type { Drill } from '../../model/drill.ts';
 import { controlQueue } from '../../workflows/messages.ts';
 import type { VerifyInput } from '../../workflows/verify.ts';
 import { createCleanup, waitFor } from '../support/processes.ts';

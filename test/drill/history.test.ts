@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { drillsScreen } from '../../cli/screens/drill.ts';
 import { leastDrilled } from '../../model/drill.ts';
 import type { Proof, SetSummary } from '../../model/manifest.ts';
-import type { Drill } from '../../workflows/drill.ts';
+import type { Drill } from '../../model/drill.ts';
 
 describe('which store a drill without a name takes', () => {
   const listed = (
