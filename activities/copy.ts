@@ -3,6 +3,7 @@ import type { Artifact, Copies } from '../model/manifest.ts';
 import type { FilesEngine, HostName, Site } from '../model/site.ts';
 import { copyArtifact, copyToStores } from './archive/copy-artifact.ts';
 import type { ArtifactCopy } from './archive/copy-artifact.ts';
+import { fingerprintCopy } from './copies/fingerprint.ts';
 import type { CopyPlace } from './copies/place.ts';
 import type { Journal } from './ledger/journal.ts';
 import type { JobContext, Jobs } from './ledger/jobs.ts';
@@ -56,6 +57,16 @@ export function createCopyActivities({
         );
       return jobs.run(input.id, input.position, work, signal());
     },
+    async fingerprintCopy(input) {
+      mustHold(input);
+      const { place, position } = snapshotOf(input);
+      const work = async (job: JobContext) => ({
+        fingerprint: await fingerprintCopy(site, host, input, place, job),
+      });
+      // Its server is in the journal as a process of the change: that is undone once it is gone.
+      const { fingerprint } = await jobs.run(input.change, position, work, signal());
+      return fingerprint;
+    },
   };
 
   function filesOf(database: string): FilesEngine {
@@ -81,7 +92,9 @@ export function createCopyActivities({
       return work({ roots, exclude });
     }
     if (source.kind === 'snapshot') {
-      const { roots, path: at } = snapshotOf(source);
+      const { roots, path: at } = snapshotOf(source).place;
+      if (journal.state().jobs.has(source.change))
+        throw refuse('NotAtRest', `the copy ${at} on ${host} was opened to be read: it is archived no more`);
       const exclude = source.member === undefined ? filesOf(source.database).exclude : copyExcludes();
       return work({ roots, at, exclude });
     }
@@ -101,14 +114,14 @@ export function createCopyActivities({
     change: id,
     database,
     member,
-  }: Extract<CopyInput['source'], { kind: 'snapshot' }>): CopyPlace {
+  }: Omit<Extract<CopySource, { kind: 'snapshot' }>, 'kind'>): { place: CopyPlace; position: string } {
     const entry = journal.state().entries.get(id);
-    const { change, place = null, endedAt = null, undoneAt = null } = entry ?? {};
+    const { change, position = '', place = null, endedAt = null, undoneAt = null } = entry ?? {};
     const isOfIt =
       change?.kind === 'snapshot-made' && change.database === database && change.member === member;
     if (!isOfIt || place === null || endedAt === null || undoneAt !== null)
       throw refuse('UnknownName', `the journal of ${host} has no whole copy ${id} of ${member ?? database}`);
-    return place;
+    return { place, position };
   }
 
   function hooksOf(

@@ -267,6 +267,19 @@ export interface CopyActivities {
    * and named, while there is another one; with `all` it ends the copy.
    */
   copyToStores(input: CopyToStoresInput): Promise<Copies>;
+  /**
+   * What the copy of a member on its host holds. A server opens the copy itself, for the one time: it is archived before, and from
+   * then on no more. A job of the host too; it ends with the scope of the copy.
+   */
+  fingerprintCopy(input: FingerprintCopyInput): Promise<Readonly<Record<string, unknown>>>;
+}
+
+export interface FingerprintCopyInput extends Pick<MongodbSetRecord, 'version' | 'marker'> {
+  readonly ref: Ref;
+  readonly database: string;
+  readonly member: string;
+  /** That made the copy. */
+  readonly change: string;
 }
 
 export interface CopyInput {

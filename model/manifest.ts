@@ -102,6 +102,8 @@ export interface MongodbSetRecord {
   readonly replicaSetConfig: Readonly<Record<string, unknown>> | null;
   readonly shardIdentity: Readonly<Record<string, unknown>> | null;
   readonly fingerprint: Readonly<Record<string, unknown>> | null;
+  /** Read of the copy on the host of the member, once it was archived. Absent: of another member of the set. */
+  readonly fingerprintOf?: 'copy';
 }
 
 export interface StepRecord {

@@ -132,11 +132,13 @@ export interface Report {
   readonly restore?: RestoreReport;
 }
 
-/** A replica set's content, read on a member that ran, while another one was copied. */
+/** A replica set's content, read on a member that ran, while another one was copied; or of a copy, after its archive. */
 export interface FingerprintCost {
   readonly database: string;
   readonly set: string;
   readonly member: string;
+  /** It was read of the copy of this member. */
+  readonly copy?: true;
   readonly tookMs: number;
 }
 

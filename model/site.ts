@@ -142,7 +142,7 @@ export interface MongodbEngine {
   /** Keyed as the cluster calls the member: `host:port`. */
   readonly members: Readonly<Record<string, MongodbMember>>;
   readonly allow: readonly 'set-down'[];
-  /** Absent: taken on another member than the one that is stopped. */
+  /** Absent: taken on another member than the one that is stopped, or of its copy where there is no other. */
   readonly fingerprint?: 'none';
   /** How mongod is run, of the version of the members: what a restore opens a copy with. Absent: that of drills. */
   readonly mongod?: Argv;

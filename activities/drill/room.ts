@@ -44,6 +44,13 @@ export async function whyNoRoom(
   return `${what}; the scratch folder ${scratch} on ${host} has ${sizeText(freeBytes)} free, of which ${sizeText(floorBytes)} must stay free (drill.leave-free).`;
 }
 
+/** Why a server should not open data where it lies; null: there is room for what it writes. */
+export async function whyNoRoomIn(folder: string): Promise<string | null> {
+  const { freeBytes, floorBytes } = await freeRoom({ scratch: folder });
+  if (freeBytes - besidesBytes >= floorBytes) return null;
+  return `${folder} has ${sizeText(freeBytes)} free, of which ${sizeText(floorBytes)} must stay free, and a server may write ${sizeText(besidesBytes)} there`;
+}
+
 export interface RoomWatch {
   /** Aborted, with what to do, when there is less room than must stay free, or more was written than may be. */
   readonly signal: AbortSignal;
@@ -105,7 +112,7 @@ function neededBytes({ contentBytes }: Pick<Part, 'contentBytes'>): number {
 async function freeRoom({
   scratch,
   leaveFreeBytes,
-}: Drill): Promise<{ freeBytes: number; floorBytes: number }> {
+}: Pick<Drill, 'scratch' | 'leaveFreeBytes'>): Promise<{ freeBytes: number; floorBytes: number }> {
   const { bavail, blocks, bsize } = await statfs(scratch);
   return {
     freeBytes: bavail * bsize,

@@ -122,8 +122,8 @@ export async function undo(world: World, entry: EntryState, options: Options): P
       if (found.kind === 'balancer') await world.balancer.restore(change.database, found, options);
       return 'balancer settings as found';
     case 'snapshot-made':
-      // What still writes there, of an agent that died, would make it anew.
-      if (entry.endedAt === null) killProcesses(entry);
+      // What still writes there, of an agent that died, would make it anew; a server may have opened it.
+      await processesGone(entry);
       await world.snapshot.remove(known(entry.place));
       return 'removed';
     case 'set-unpacked':

@@ -74,8 +74,8 @@ export type JournalRecord =
       readonly at: Instant;
     };
 
-/** Of a copy into one store, or into several. */
-export type JobResult = Artifact | Copies;
+/** Of a copy into one store, or into several; of one on this host, what it holds. */
+export type JobResult = Artifact | Copies | { readonly fingerprint: Readonly<Record<string, unknown>> };
 
 export interface Claim extends Omit<ClaimRequest, 'protocol' | 'again' | 'holds'> {
   readonly journal: string;

@@ -46,9 +46,7 @@ export async function readFingerprint(
     async (client) => {
       const what = `${database} member ${member}`;
       if (marker) await waitForMarker(client, what, marker, patience);
-      const why = await whatMoves(client);
-      if (why !== null) return { none: why };
-      const print = await fingerprintOf(client);
+      const print = await settledFingerprint(client);
       const writes = marker ? await writesAfter(client, what, marker) : [];
       return writes.length === 0
         ? print
@@ -56,6 +54,12 @@ export async function readFingerprint(
     },
     patience,
   );
+}
+
+/** Of any server: `none` with a reason where the content moves by itself, or will once it is restored. */
+export async function settledFingerprint(client: MongoClient): Promise<Plain> {
+  const why = await whatMoves(client);
+  return why === null ? fingerprintOf(client) : { none: why };
 }
 
 /** The same of any server, such as an opened copy. */

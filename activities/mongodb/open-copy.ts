@@ -75,7 +75,7 @@ export async function openScratch(options: OpenScratchOptions): Promise<OpenedCo
   const layout = await layoutOptions(scratchDir);
   if (marker) {
     const replay = ['recoverFromOplogAsStandalone=true', 'takeUnstableCheckpointOnShutdown=true'];
-    const replayed = await start(options, layout, replay);
+    const replayed = await start(options, layout, [...replay, 'ttlMonitorEnabled=false']);
     try {
       await withClient(replayed.uri, (client) => assertReached(client, marker, scratchDir));
       if (options.readOnly === true) return replayed;
@@ -233,7 +233,7 @@ async function forgetCluster(client: MongoClient): Promise<void> {
     .deleteMany({ _id: { $in: ['shardIdentity', 'minOpTimeRecovery'] } });
 }
 
-async function withClient<T>(
+export async function withClient<T>(
   uri: string,
   work: (client: MongoClient) => Promise<T>,
   reachWithinMs = 10_000,

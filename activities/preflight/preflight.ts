@@ -4,6 +4,7 @@ import type { Check } from '../../model/progress.ts';
 import type { HostName, Site } from '../../model/site.ts';
 import { copyKey, servicesAmong } from '../../model/resource.ts';
 import { chooseCopy, type Choice } from '../copies/choose.ts';
+import { checkFingerprint } from '../copies/fingerprint.ts';
 import { checkDrills } from '../drill/checks.ts';
 import type { Journal } from '../ledger/journal.ts';
 import { PROTOCOL } from '../ledger/ledger.ts';
@@ -216,7 +217,8 @@ function checkWay(
       ...(oneOf !== undefined && { oneOf }),
     });
     copyBy[copyKey(copied)] = way;
-    return checks;
+    const read = way === 'stream' ? [] : await checkFingerprint(site, host, copied, signal());
+    return [...checks, ...read];
   });
 }
 

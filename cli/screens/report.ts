@@ -117,9 +117,9 @@ function setsTable({ sets }: Report): string {
 function fingerprintsTable(fingerprints: NonNullable<Report['fingerprints']>): string {
   return columns([
     ['fingerprint', 'read on', 'took'],
-    ...fingerprints.map(({ database, set, member, tookMs }) => [
+    ...fingerprints.map(({ database, set, member, copy = false, tookMs }) => [
       `${database} ${set}`,
-      member,
+      copy ? `the copy of ${member}` : member,
       exactly(tookMs),
     ]),
   ]);

@@ -123,15 +123,20 @@ describe('the closing table', () => {
       {
         ...report,
         steps: [{ ...first, detail: 'began 2026-11-21T23:00:02.123Z' }],
-        fingerprints: [{ database: 'vitam-mongo', set: 'shard1', member: 'mongo-2:27018', tookMs: 95_000 }],
+        fingerprints: [
+          { database: 'vitam-mongo', set: 'shard1', member: 'mongo-2:27018', tookMs: 95_000 },
+          { database: 'offer', set: 'rs', member: 'mongo-2:27017', copy: true, tookMs: 1_000 },
+        ],
       },
       'UTC',
     );
     expect(screen).toContain('42 s   done: began 00:00\n');
     expect(screen).toContain(
-      ['fingerprint          read on         took', 'vitam-mongo shard1   mongo-2:27018   1 min 35 s'].join(
-        '\n',
-      ),
+      [
+        'fingerprint          read on                     took',
+        'vitam-mongo shard1   mongo-2:27018               1 min 35 s',
+        'offer rs             the copy of mongo-2:27017   1.0 s',
+      ].join('\n'),
     );
   });
 

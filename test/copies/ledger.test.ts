@@ -2,9 +2,10 @@ import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { createCopyActivities } from '../../activities/copy.ts';
 import { openEntries } from '../../activities/ledger/records.ts';
 import type { Change, ChangeRequest, Ref } from '../../model/ledger.ts';
-import { openTestHost, type TestHost } from '../ledger/host.ts';
+import { openTestHost, smallSite, type TestHost } from '../ledger/host.ts';
 import { isAlive, waitFor } from '../support/processes.ts';
 
 const change: Change = { kind: 'snapshot-made', database: 'db', member: 'one:27017', by: 'reflink' };
@@ -103,6 +104,37 @@ describe('a snapshot in the journal of its host', () => {
     host = host.restart();
     await waitFor(() => !isAlive(child.pid ?? 0), { what: 'the copying process to end', withinMs: 5_000 });
     expect(openEntries(host.journal.state())).toMatchObject([{ id: '0/1/db/a', endedAt: null }]);
+  });
+
+  test('that a server has opened is archived no more, and is removed once the server is gone', async () => {
+    const ref = await claim();
+    const id = '0/1/db/a';
+    await host.ledger.applyChange(make(ref, id));
+    const child = spawn('sleep', ['60'], { detached: true, stdio: 'ignore' });
+    const never = new AbortController().signal;
+    const reading = host.jobs.run(
+      id,
+      id,
+      async ({ onProcess }) => {
+        onProcess(child.pid ?? 0);
+        return new Promise<never>(() => undefined);
+      },
+      never,
+    );
+    reading.catch(() => undefined);
+    const copies = createCopyActivities({
+      ...{ site: smallSite(), host: ref.host, journal: host.journal, jobs: host.jobs },
+      ...{ signal: () => never, listen: () => () => undefined },
+    });
+    const source = { kind: 'snapshot', database: 'db', member: 'one:27017', change: id } as const;
+    const set = { site: ref.site, procedure: 'nightly', id: 'one' };
+    const wanted = { ref, position: id, set, store: 'vault', artifact: 'db/one.tar.zst', source };
+    await expect(copies.copy({ ...wanted, id: 'archive' })).rejects.toThrow('it is archived no more');
+    await host.ledger.sealScope({ ref, scope: '0/1/db' });
+    await expect(reading).rejects.toThrow('its step is over');
+    await host.ledger.undoChange({ ref, id });
+    expect(isAlive(child.pid ?? 0)).toBe(false);
+    expect(host.asked.at(-1)).toMatch(/^remove /);
   });
 
   test('of a member that the claim does not hold, or of another host, is refused', async () => {

@@ -165,7 +165,7 @@ export function openTestHost(folder = mkdtempSync(join(tmpdir(), 'coldbackup-led
   }
 }
 
-function smallSite(): Site {
+export function smallSite(): Site {
   const parsed = parseSite(spoil(['      members:', '      copy-by: auto\n      members:']), 'small.yaml');
   if ('problems' in parsed) throw new Error(JSON.stringify(parsed.problems));
   return parsed.site;

@@ -1,18 +1,25 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
+import type { MongoClient } from 'mongodb';
+import { checkFingerprint, fingerprintCopy } from '../../activities/copies/fingerprint.ts';
+import { makeCopy } from '../../activities/copies/make.ts';
+import { copiedData, copyPlace, type CopyPlace } from '../../activities/copies/place.ts';
+import { compareFingerprints } from '../../activities/mongodb/compare-fingerprints.ts';
 import { assertColdCopyable, assertStillCold, copyExcludes } from '../../activities/mongodb/cold.ts';
 import { createMongodbActivities } from '../../activities/mongodb/activities.ts';
 import { checkGuard } from '../../activities/mongodb/guard.ts';
 import { waitUntilMemberReady } from '../../activities/mongodb/readiness.ts';
-import type { Site } from '../../model/site.ts';
+import type { Argv, MongodbEngine, Site } from '../../model/site.ts';
 import type { Member } from '../support/mongodb.ts';
 import { freePort } from '../support/ports.ts';
 import { runCommand } from '../../activities/system/command.ts';
-import { database, failureOf, host, mongod7, nativeMongod, siteOf } from './fixture.ts';
+import { as, database, failureOf, host, mongod7, nativeMongod, siteOf, uriOf } from './fixture.ts';
+
+const never = new AbortController().signal;
 
 let folder: string;
 let member: Member;
@@ -31,12 +38,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 test('a standalone server is the case of one: known, described, ready, and without a marker', async () => {
   await start();
-  const ask = createMongodbActivities({
-    site,
-    host,
-    heartbeat: () => undefined,
-    signal: () => new AbortController().signal,
-  });
+  const ask = activities();
   expect(await ask.mongodbTopology({ site: 'test', database })).toEqual({
     topology: 'standalone',
     sets: [{ set: member.name, role: 'standalone', members: [member.name], primary: member.name }],
@@ -143,6 +145,51 @@ test('a directory without the files of a whole server is refused', async () => {
   );
 });
 
+test('its copy tells what it held: one changed document is noticed; opened once, it is opened no more', async () => {
+  await start();
+  const ask = activities();
+  const collection = (client: MongoClient) => client.db('shop').collection('orders');
+  await as(uriOf(member, null), (_, client) => collection(client).insertMany([{ n: 1 }, { n: 2 }]));
+  const print = await ask.mongodbFingerprint({ site: 'test', database, member: member.name, marker: null });
+  const [row] = await checkFingerprint(
+    withMongod(nativeMongod),
+    host,
+    { database, member: member.name },
+    never,
+  );
+  expect(row).toMatchObject({ verdict: 'go', detail: expect.stringContaining('by mongod 6.0.') });
+  const [none] = await checkFingerprint(
+    withMongod(['echo', 'db version v4.4.1']),
+    host,
+    { database, member: member.name },
+    never,
+  );
+  expect(none).toMatchObject({ verdict: 'warning', detail: expect.stringContaining('none of that release') });
+  await stop('SIGTERM');
+  const before = await copy('before');
+  expect(await read(before)).toEqual(print);
+  await expect(read(before, 2)).rejects.toThrow('a copy is opened once');
+  await start();
+  await as(uriOf(member, null), (_, client) => collection(client).updateOne({ n: 2 }, { $set: { n: 3 } }));
+  await stop('SIGTERM');
+  expect(compareFingerprints(print, await read(await copy('after')))).toEqual([
+    'shop.orders has other documents than at the backup',
+  ]);
+});
+
+test('a copy with a link to the data itself is not opened: that is in use again', async () => {
+  await restartClean();
+  const { dataDir } = member;
+  await rename(join(dataDir, 'journal'), join(dataDir, 'log'));
+  await symlink(join(dataDir, 'log'), join(dataDir, 'journal'));
+  try {
+    await expect(read(await copy('linked'))).rejects.toThrow(`journal is a link to ${join(dataDir, 'log')}`);
+  } finally {
+    await rm(join(dataDir, 'journal'));
+    await rename(join(dataDir, 'log'), join(dataDir, 'journal'));
+  }
+});
+
 test('the patterns leave out the diagnostics and nothing that a restore needs', async () => {
   await restartClean();
   await mkdir(join(member.dataDir, 'diagnostic.data'), { recursive: true });
@@ -196,6 +243,29 @@ async function standalone(name: string, mongod: readonly string[]): Promise<Memb
       ...['--setParameter', 'shutdownTimeoutMillisForSignaledShutdown=500'],
     ],
   };
+}
+
+function activities() {
+  return createMongodbActivities({ site, host, heartbeat: () => undefined, signal: () => never });
+}
+
+function withMongod(mongod: readonly string[]): Site {
+  const engine = site.databases[database]?.engine as MongodbEngine;
+  const databases = { [database]: { usedBy: [], engine: { ...engine, mongod: mongod as Argv } } };
+  return { ...site, databases };
+}
+
+async function copy(id: string): Promise<CopyPlace> {
+  const place = copyPlace(copiedData(site, { database, member: member.name }), 'copy', id);
+  await makeCopy(place, { signal: never, onProcess: () => undefined });
+  return place;
+}
+
+function read(place: CopyPlace, attempt = 1) {
+  const of = { database, member: member.name, version: '6.0.0', marker: null };
+  return fingerprintCopy(withMongod(nativeMongod), host, of, place, {
+    ...{ attempt, signal: never, onProcess: () => undefined },
+  });
 }
 
 async function start(which: Member = member): Promise<void> {

@@ -3,9 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { ApplicationFailure } from '@temporalio/common';
+import { mongodbRecord, type Manifest, type MongodbSetRecord } from '../../model/manifest.ts';
 import { openNights, type Night, type Nights } from './night.ts';
 
-/** The example, but its data are copied on their hosts, and archived once all is started again, which nothing delays. */
+/**
+ * The example, but its data are copied on their hosts, and archived once all is started again, which nothing delays. The
+ * configuration, which nobody writes, is archived as ever.
+ */
 const folder = mkdtempSync(join(tmpdir(), 'coldbackup-copy-by-'));
 const file = join(folder, 'vitam.yaml');
 const database = '5/vitam-mongo';
@@ -15,8 +19,8 @@ beforeAll(async () => {
   const example = readFileSync('examples/vitam.yaml', 'utf8');
   const members = /^( +)members:$/m.exec(example);
   const copied = example
-    .replace(/^( +)members:$/m, '$1copy-by: auto\n$1members:')
-    .replaceAll(/files: \{ host/g, 'files: { copy-by: auto, host')
+    .replaceAll(/^( +)members:$/gm, '$1copy-by: auto\n$1members:')
+    .replaceAll(/files: \{ host(?!.*\/conf)/g, 'files: { copy-by: auto, host')
     .replace(/^ +restart:.*$/m, '');
   writeFileSync(file, copied);
   expect(members).not.toBeNull();
@@ -30,7 +34,8 @@ afterAll(async () => {
 test('shards, then config servers are back before anything is archived, the balancer after the fingerprints, the copies go last', async () => {
   const { report, calls, differences } = await nights.run(() => undefined);
   expect(report).toMatchObject({ outcome: 'complete' });
-  expect(report.fingerprints?.map(({ database: of, set }) => `${of} ${set}`).sort()).toEqual(
+  const ofMembers = report.fingerprints?.filter(({ copy = false }) => !copy) ?? [];
+  expect(ofMembers.map(({ database: of, set }) => `${of} ${set}`).sort()).toEqual(
     ['mongoc', 'mongod-shard1', 'mongod-shard2'].map((set) => `vitam-mongo ${set}`),
   );
   expect(differences).toEqual([]);
@@ -58,7 +63,7 @@ test('what the steps have stopped is back before anything is archived, in the or
   const stopped = ['1/', '2/', '3/', '4/'];
   const back = stopped.map((step) => positions(calls, 'undoChange', step));
   const archives = positions(calls, 'copy', '0/5/');
-  // The cluster’s three, and three trees of files; the offer’s own MongoDB was archived while it was stopped.
+  // The cluster’s three, the offer’s own MongoDB, and two trees of files; the configuration was archived at once.
   expect(archives).toHaveLength(6);
   expect(positions(calls, 'copy', '5/')).toHaveLength(1);
   expect(Math.max(...back.flat())).toBeLessThan(Math.min(...archives));
@@ -68,6 +73,36 @@ test('what the steps have stopped is back before anything is archived, in the or
   expect(Math.max(...archives)).toBeLessThan(Math.min(...positions(calls, 'release', '')));
   expect(manifests[0]?.artifacts).toHaveLength(7);
   expect(manifests[0]?.steps.map(({ outcome }) => outcome)).not.toContain('failed');
+});
+
+test('where nobody else could be asked the fingerprint is that of the copy, taken between its archive and its removal', async () => {
+  const { report, calls, manifests } = await nights.run(() => undefined);
+  const offer = '0/5/offer-mongo';
+  const [archived = NaN, ...others] = positions(calls, 'copy', `${offer}/copy/`);
+  const [taken = NaN, ...more] = positions(calls, 'fingerprintCopy', 'mongo-2:27017');
+  expect([...others, ...more]).toEqual([]);
+  expect(archived).toBeLessThan(taken);
+  expect(taken).toBeLessThan(Math.min(...positions(calls, 'undoChange', `${offer}/`)));
+  expect(report.fingerprints).toContainEqual({
+    ...{ database: 'offer-mongo', set: 'mongod-offer', member: 'mongo-2:27017', copy: true },
+    tookMs: expect.any(Number),
+  });
+  expect(offerOf(manifests[0])).toMatchObject({ fingerprint: {}, fingerprintOf: 'copy' });
+});
+
+test('a fingerprint of a copy that cannot be taken costs the comparison, and neither the set nor its copy', async () => {
+  const { report, published, manifests, differences } = await nights.run((miniature) => {
+    miniature.fault = (call) => {
+      if (call.includes(' fingerprintCopy ')) throw ApplicationFailure.nonRetryable('no mongod', 'Injected');
+    };
+  });
+  expect(report).toMatchObject({ outcome: 'complete', notBack: [] });
+  expect(report.warnings).toContainEqual(
+    expect.stringMatching('no fingerprint of offer-mongo mongod-offer, .*: no mongod'),
+  );
+  expect(published).toHaveLength(1);
+  expect(offerOf(manifests[0])?.fingerprint).toEqual({ none: 'no mongod' });
+  expect(differences).toEqual([]);
 });
 
 test('a service that does not come back at once is tried again beside the archives, and the set is published', async () => {
@@ -129,10 +164,14 @@ function failingAt(call: string): Promise<Night> {
     miniature.fault = async (one) => {
       if (failed || !one.includes(` ${call}`)) return;
       failed = true;
-      if (!call.startsWith('undoChange')) await miniature.hush();
+      await miniature.hush();
       throw ApplicationFailure.nonRetryable('made to fail', 'Injected');
     };
   });
+}
+
+function offerOf(manifest: Manifest | undefined): MongodbSetRecord | undefined {
+  return manifest && mongodbRecord(manifest, 'offer-mongo')?.sets[0];
 }
 
 function positions(calls: readonly string[], activity: string, start: string): readonly number[] {

@@ -193,6 +193,7 @@ export function createMiniature(
           },
           signal(),
         ),
+      fingerprintCopy: async () => ({}),
       publishSet: async ({ store, manifest }) => {
         published.push(manifest.set.id);
         manifests.push(manifest);

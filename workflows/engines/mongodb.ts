@@ -7,7 +7,7 @@ import type { PlanMongodb } from '../../model/plan.ts';
 import { agent } from '../agents.ts';
 import { attest, copyOnHost, copyTo } from '../copy.ts';
 import { messageOf } from '../failures.ts';
-import { closeScope, makeChange } from '../ledger.ts';
+import { closeScope, makeChange, refOf } from '../ledger.ts';
 import { planOf, showNow, type Run } from '../run.ts';
 import { artifactName, snapshotScope, type Archive, type BackupTarget } from '../steps/backup.ts';
 import { together } from '../together.ts';
@@ -72,18 +72,32 @@ export async function backupMongodb(
   const { prints, archive } = order.membersFirst
     ? await membersFirst(run, plan, target, stopped, order)
     : { prints: await allAtOnce(run, plan, target, stopped), archive: null };
-  target.databases.push({
-    engine: 'mongodb',
-    database: plan.database,
-    topology: topology.topology,
-    shards: topology.shards,
-    balancer: topology.balancer,
-    sets: stopped.map((one, index) => setRecord(plan, target, one, prints[index] ?? null)),
-  });
-  return archive;
+  const record = (): void =>
+    void target.databases.push({
+      engine: 'mongodb',
+      database: plan.database,
+      topology: topology.topology,
+      shards: topology.shards,
+      balancer: topology.balancer,
+      sets: stopped.map((one, index) => setRecord(plan, target, one, prints[index] ?? nobody)),
+    });
+  if (archive !== null)
+    return async () => {
+      await archive();
+      record();
+    };
+  record();
+  return null;
 }
 
-type Print = MongodbSetRecord['fingerprint'];
+/** null: nobody else could be asked. */
+type Print = Pick<MongodbSetRecord, 'fingerprint' | 'fingerprintOf'> | null;
+
+const nobody: NonNullable<Print> = {
+  fingerprint: {
+    none: 'no other member could be asked at the backup; with copy-by it is read of the copy on the host',
+  },
+};
 
 interface Order {
   /** Members are back before fingerprints are taken, and the balancer is. */
@@ -118,7 +132,8 @@ async function allAtOnce(
 
 /**
  * Copied on their hosts, or archived where that is not possible, and started again; the balancer comes back when the
- * fingerprints are taken. The archives of the copies need neither.
+ * fingerprints are taken. The archives of the copies need neither. Where nobody else could be asked, the fingerprint is
+ * taken of the copy, once that is archived.
  */
 async function membersFirst(
   run: Run,
@@ -127,7 +142,7 @@ async function membersFirst(
   stopped: readonly Stopped[],
   order: Order,
 ): Promise<{ readonly prints: readonly Print[]; readonly archive: Archive | null }> {
-  const [prints, archives] = (await together<unknown>([
+  const [printed, changes] = (await together<unknown>([
     async () => {
       const taken = await together(stopped.map((one) => () => fingerprint(run, plan, target, one)));
       await attest(run, plan);
@@ -140,35 +155,48 @@ async function membersFirst(
         ...stopped.map((one) => () => assertNoWriter(run, plan, one)),
       ]);
       await closeScope(run, membersScope(target, order));
-      const toArchive = copies.filter((copy) => copy !== null);
-      if (order.archivesLast) return toArchive;
-      await together(toArchive);
-      return [];
+      if (!order.archivesLast) await together(archivesOf(copies));
+      return copies;
     },
-  ])) as [readonly Print[], readonly Archive[]];
+  ])) as [readonly Print[], readonly (string | null)[]];
   await closeScope(run, target.scope);
   if (!order.archivesLast) await closeScope(run, snapshotScope(target));
-  if (archives.length === 0) return { prints, archive: null };
+  const prints = [...printed];
+  if (!order.archivesLast || changes.every((change) => change === null)) return { prints, archive: null };
   const archive = async (): Promise<void> => {
-    await together(archives);
+    await together(archivesOf(changes, prints));
     await closeScope(run, snapshotScope(target));
   };
   return { prints, archive };
+
+  function archivesOf(of: readonly (string | null)[], into?: Print[]): readonly Archive[] {
+    return stopped.flatMap((one, index) => {
+      const copy = of[index] ?? null;
+      if (copy === null) return [];
+      const archived = (): Promise<void> => archiveSnapshot(run, plan, target, one, copy);
+      if (into?.[index] !== null || !patched('fingerprint-of-copy')) return [archived];
+      return [
+        async () => {
+          await archived();
+          into[index] = await fingerprint(run, plan, target, one, copy);
+        },
+      ];
+    });
+  }
 }
 
-/** @returns what archives the copy on its host; null: it is archived already. */
+/** @returns the change that is the copy on its host; null: it is archived already. */
 async function takeStopped(
   run: Run,
   plan: PlanMongodb,
   target: BackupTarget,
   one: Stopped,
-): Promise<Archive | null> {
+): Promise<string | null> {
   const { host, name: member } = one.member;
   const position = `${snapshotScope(target)}/${one.set.set}`;
   const change = await copyOnHost(run, target, plan, { host, position, member });
-  if (change !== null) return () => archiveSnapshot(run, plan, target, one, change);
-  await copyMember(run, plan, target, one);
-  return null;
+  if (change === null) await copyMember(run, plan, target, one);
+  return change;
 }
 
 /** Balancer and members of it are closed one after the other where members are back before the rest is done. */
@@ -381,40 +409,62 @@ async function archiveSnapshot(
 }
 
 /**
- * On another member, which still runs: inside the downtime nothing is read twice. One that cannot be taken costs the
- * comparison, not the copy.
+ * On another member, which still runs: inside the downtime nothing is read twice. Or of the copy of this one. One that
+ * cannot be taken costs the comparison, not the copy.
  */
 async function fingerprint(
   run: Run,
   plan: PlanMongodb,
   { step }: BackupTarget,
-  { set, member, marker }: Stopped,
+  { set, member, marker, info }: Stopped,
+  copy?: string,
 ): Promise<Print> {
-  if (plan.fingerprint === 'none') return { none: 'the site file says fingerprint: none' };
-  const [other] = await othersOf(run, plan, { set, member, marker });
-  if (other === undefined) return null;
-  const what = `fingerprint of ${plan.database} ${set.set}`;
+  if (plan.fingerprint === 'none') return { fingerprint: { none: 'the site file says fingerprint: none' } };
+  const [on] = copy === undefined ? await othersOf(run, plan, { set, member, marker }) : [member];
+  if (on === undefined) return null;
+  const { database } = plan;
+  const what = `fingerprint of ${database} ${set.set}`;
+  const where = copy === undefined ? on.name : `the copy of ${on.name}`;
   const done = showNow(run, what, {
-    ...{ step, text: `taking the ${what} on ${other.name}`, until: null, then: null },
+    ...{ step, text: `taking the ${what} on ${where}`, until: null, then: null },
   });
   const beganAtMs = Date.now();
   try {
-    const print = await ask(run, other, `fingerprint of ${set.set}`, fingerprintMs).mongodbFingerprint({
-      ...of(run, plan, other),
-      marker,
-    });
-    const { database } = plan;
+    const print = await (copy === undefined
+      ? ask(run, on, `fingerprint of ${set.set}`, fingerprintMs).mongodbFingerprint({
+          ...of(run, plan, on),
+          marker,
+        })
+      : askCopy(run, on).fingerprintCopy({
+          ...{ ref: refOf(run, on.host), database, member: on.name, change: copy },
+          ...{ version: info.version, marker },
+        }));
     const tookMs = Date.now() - beganAtMs;
-    run.fingerprints.push({ database, set: set.set, member: other.name, tookMs });
-    return print;
+    const ofCopy = copy !== undefined;
+    run.fingerprints.push({
+      database,
+      set: set.set,
+      member: on.name,
+      ...(ofCopy && { copy: ofCopy }),
+      tookMs,
+    });
+    return { fingerprint: print, ...(ofCopy && { fingerprintOf: 'copy' }) };
   } catch (error) {
     if (isCancellation(error) || !patched('fingerprint-may-fail')) throw error;
     const why = messageOf(error);
     run.warnings.push(`the set has no ${what}, so a drill cannot compare its content: ${why}`);
-    return { none: why };
+    return { fingerprint: { none: why } };
   } finally {
     done();
   }
+}
+
+/** Nobody waits for it but the set, which has to be whole by up-by: half of the time that is left is for this. */
+function askCopy(run: Run, { host, name }: Member) {
+  const leftMs = Math.max(0, Date.parse(run.deadline.upBy) - Date.now());
+  const withinMs = Math.min(fingerprintMs, Math.ceil(leftMs / 2) + 1_000);
+  const summary = `fingerprint of the copy of ${name}`;
+  return agent(planOf(run).site, host, { summary, withinMs, allWithinMs: withinMs, copy: true });
 }
 
 /** Stopping a primary does not stop writes: the set elects another. */
@@ -437,7 +487,7 @@ function setRecord(
   plan: PlanMongodb,
   target: BackupTarget,
   { set, member, marker, info }: Stopped,
-  print: MongodbSetRecord['fingerprint'],
+  print: NonNullable<Print>,
 ): MongodbSetRecord {
   return {
     ...info,
@@ -446,7 +496,7 @@ function setRecord(
     member: member.name,
     artifact: artifactOf(plan, target, set),
     marker,
-    fingerprint: print,
+    ...print,
   };
 }
 

@@ -52,7 +52,7 @@ export function mongodbSchema(known: Known) {
     fingerprint: oneOf('none')
       .exactOptional()
       .describe(
-        'none: its content is not read on another member while the copy is made; a restore is then not compared, and a drill validates each collection instead. Default: it is.',
+        'none: its content is not read, on another member while the copy is made or, where there is no other, of the copy; a restore is then not compared, and a drill validates each collection instead. Default: it is.',
       ),
     allow: z
       .array(oneOf('set-down'), { error: expected('a list') })
