@@ -108,6 +108,13 @@ export function fileAt({ files }: Contents, path: string): StoredRecord | null {
   return first;
 }
 
+export interface Rubbish {
+  readonly first: readonly StoredRecord[];
+  readonly then: readonly StoredRecord[];
+  /** Of what was voided nothing is left but that: an earlier time did not come to its end. */
+  readonly isCutShort: boolean;
+}
+
 /** A writer that seals looks for its own mark right after. */
 const sealedForMs = 3_600_000;
 
@@ -115,10 +122,7 @@ const sealedForMs = 3_600_000;
  * What may be forgotten: first what says nothing of others, then what voids them. The other way round, what was voided
  * would count again for a moment, and after a crash for good.
  */
-export function rubbishIn(
-  records: readonly StoredRecord[],
-  nowMs: number,
-): { readonly first: readonly StoredRecord[]; readonly then: readonly StoredRecord[] } {
+export function rubbishIn(records: readonly StoredRecord[], nowMs: number): Rubbish {
   const voided = voidedIn(records);
   const { live, files } = contentsOf(records);
   const sealed = new Set(
@@ -129,7 +133,9 @@ export function rubbishIn(
   );
   const done = live.filter(({ kind, nonce }) => kind === 'mark' && sealed.has(nonce));
   const gone = records.filter(({ kind, nonce }) => kind !== 'void' && voided.has(nonce));
+  const there = new Set(records.map(({ nonce }) => nonce));
   return {
+    isCutShort: records.some(({ kind, voids }) => kind === 'void' && !voids.some((each) => there.has(each))),
     first: [...done, ...gone.filter(({ voids }) => voids.length === 0)],
     then: [...gone.filter(({ voids }) => voids.length > 0), ...records.filter(({ kind }) => kind === 'void')],
   };

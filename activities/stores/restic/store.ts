@@ -213,13 +213,15 @@ export function createResticStore(
 
   /** What counts for nothing is forgotten; where an archive or a set went, restic gives back its room. */
   async function tidy(): Promise<void> {
-    const { first, then } = rubbishIn(await repository.list(), Date.now());
-    const hasRoom = first.some(({ kind, path }) => kind === 'content' || path.endsWith(`/${manifestName}`));
+    const { first, then, isCutShort } = rubbishIn(await repository.list(), Date.now());
+    const hasRoom =
+      isCutShort || first.some(({ kind, path }) => kind === 'content' || path.endsWith(`/${manifestName}`));
     if (!hasRoom && first.length < manySmall) return;
     try {
       await repository.forget(first.map(({ id }) => id));
-      await repository.forget(then.map(({ id }) => id));
+      // The voids last: where this ends before, they say to the next one that there is room to be given back.
       if (hasRoom) await repository.prune();
+      await repository.forget(then.map(({ id }) => id));
     } catch (error) {
       const { message, hint = '' } = causeOf(error) ?? { message: String(error) };
       throw new StoreError(
