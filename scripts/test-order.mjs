@@ -1,7 +1,7 @@
 // The order of the test files: those that take minutes first, so that none of them is left to run alone in the end.
 // jest itself knows only how large a file is, where nothing was run before.
 const longest = [
-  'nights/every-night',
+  ...['nights/every-night', 'faults/kill-points'],
   ...['faults/kill', 'restore/mongodb', 'cli/commands', 'faults/chaos', 'faults/last-lines'],
   ...['faults/watchdog', 'restore/files', 'drill/drill', 'stores/restic', 'stores/night'],
   ...['cli/decisions', 'drill/cli', 'mongodb/copy-by', 'faults/upgrade', 'client/client'],
