@@ -1,4 +1,5 @@
 import { hostname, userInfo } from 'node:os';
+import { createInterface } from 'node:readline/promises';
 import pc from 'picocolors';
 import { plain, type Paint } from './screens/text.ts';
 
@@ -17,6 +18,19 @@ export function tell(text: string): void {
 
 export function isTerminal(): boolean {
   return process.stdout.isTTY;
+}
+
+export function canAsk(): boolean {
+  return isTerminal() && process.stdin.isTTY;
+}
+
+export async function agreed(question: string): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    return (await lines.question(`${question} Only "yes" does: `)).trim() === 'yes';
+  } finally {
+    lines.close();
+  }
 }
 
 /** No colours off a terminal, nor where NO_COLOR says so. */

@@ -11,7 +11,7 @@ import type { Decision, ProcedureInput } from '../workflows/messages.ts';
 import type { RestoreInput } from '../workflows/restore-plan.ts';
 import { decide, type Word, type WordInput } from './decide.ts';
 import { drillResult, startDrill } from './drills.ts';
-import { QuestionError } from './errors.ts';
+import { QuestionError, RefusedError } from './errors.ts';
 import { openLink, type ConnectOptions, type Link } from './link.ts';
 import { ask } from './questions.ts';
 import { resultOf, type RunRef } from './reports.ts';
@@ -214,6 +214,26 @@ export class ColdbackupClient {
     return ask(this.#link, 'prune', { dryRun: false, ...options, site });
   }
 
+  /**
+   * Removes a set from the one store that has it, or that is named, whatever retention says; with `dryRun` it is only asked
+   * whether it may. `problems`: where a part of it is still. @throws RefusedError with each reason, and what to do.
+   */
+  async setRemove(
+    site: string,
+    id: string,
+    decision: Pick<Decision, 'by' | 'why'>,
+    { store: named, dryRun = false }: { readonly store?: string; readonly dryRun?: boolean } = {},
+  ): Promise<{ readonly set: SetSummary; readonly problems: readonly string[] }> {
+    const set = await this.#setNamed(site, id, named, { inOneStore: true });
+    const { store } = set;
+    const { refused, problems } = await ask(this.#link, 'setRemove', {
+      ...{ site, store, set: set.set, dryRun },
+      ...decision,
+    });
+    if (refused.length === 0) return { set, problems };
+    throw new RefusedError(`set ${set.set.id} is not removed from ${store}: ${refused.join('; ')}`);
+  }
+
   /** A pinned set is never removed; gives its whole id. */
   async setPin(
     site: string,
@@ -267,7 +287,12 @@ export class ColdbackupClient {
     return startRestore(this.#link, input);
   }
 
-  async #setNamed(site: string, id: string, store?: string): Promise<SetSummary> {
+  async #setNamed(
+    site: string,
+    id: string,
+    store?: string,
+    { inOneStore = false } = {},
+  ): Promise<SetSummary> {
     const { sets, failed } = await this.listing(site, { ...(store !== undefined && { store }) });
     const matching = sets.filter(
       (summary) => summary.set.id.startsWith(id) && (store === undefined || summary.store === store),
@@ -275,7 +300,16 @@ export class ColdbackupClient {
     const exact = matching.filter(({ set }) => set.id === id);
     const ids = new Set(matching.map(({ set }) => set.id));
     const [found] = exact.length > 0 ? exact : matching;
-    if (found !== undefined && (exact.length > 0 || ids.size === 1)) return found;
+    if (found !== undefined && (exact.length > 0 || ids.size === 1)) {
+      const stores = matching.flatMap((one) => (one.set.id === found.set.id ? [one.store] : []));
+      if (!inOneStore || stores.length === 1) return found;
+      throw new QuestionError(
+        `set ${found.set.id} is in ${stores.join(', ')}: say which is meant (--store)`,
+        {
+          badInput: true,
+        },
+      );
+    }
     const known = [...(ids.size > 1 ? ids : new Set(sets.map(({ set }) => set.id)))].slice(0, 10);
     throw new QuestionError(
       ids.size > 1

@@ -27,7 +27,7 @@ export class AlreadyRunningError extends Error {
   override readonly name = 'AlreadyRunningError';
 }
 
-/** Thrown when a run refuses an operator's word, with its reason. */
+/** Thrown when what an operator asks is refused by the run, or by the store, with the reason. */
 export class RefusedError extends Error {
   override readonly name = 'RefusedError';
 }

@@ -352,6 +352,17 @@ export interface StoreActivities {
     readonly procedure?: string;
     readonly now: Instant;
   }): Promise<readonly ExplainedSets[]>;
+  /**
+   * On the keeper: removes one set, whatever the rules of retention say. Gives why it stays, each reason with what to do;
+   * none: it is gone. With `dryRun` it stays all the same.
+   */
+  removeSet(input: {
+    readonly site: string;
+    readonly store: string;
+    readonly set: SetRef;
+    readonly now: Instant;
+    readonly dryRun: boolean;
+  }): Promise<readonly string[]>;
   /** A pinned set is never removed; null: it is pinned no longer. */
   pinSet(input: {
     readonly site: string;

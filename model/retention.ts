@@ -43,10 +43,9 @@ export function explainRetention<S extends RetainedSet>(
   now: Instant,
 ): readonly Verdict<S>[] {
   const newestFirst = [...sets].sort(byAge);
-  const isDamaged = ({ verified }: S): boolean => verified?.passed === false;
-  const hasFailed = ({ proof }: S): boolean => proof?.passed === false;
-  const complete = newestFirst.filter((set) => set.complete && !isDamaged(set) && set.doubt === undefined);
+  const complete = thatCount(newestFirst);
   const sound = complete.filter((set) => !hasFailed(set));
+  const holds = holdsIn(sets, now);
   const kept = new Map<S, string[]>();
   const stay = (some: readonly S[], why: (set: S) => string): void => {
     for (const set of some) kept.set(set, [...(kept.get(set) ?? []), why(set)]);
@@ -54,12 +53,7 @@ export function explainRetention<S extends RetainedSet>(
   const [newest] = sound;
 
   if (!hasRule(keep)) stay(newestFirst, () => 'no rule of retention');
-  stay(sound.slice(0, 1), () => 'the newest complete set');
-  stay(sound.filter(({ proof }) => proof?.passed === true).slice(0, 1), () => 'the newest proven set');
-  stay(
-    newestFirst.filter((set) => isHeld(set, now)),
-    (set) => holdsOn(set, now).join(', '),
-  );
+  for (const set of newestFirst) for (const { why } of holds(set)) stay([set], () => why);
   stay(newestFirst.filter(isDamaged), () => 'damaged');
   for (const [set, why] of keptByRules(sound, keep, now)) stay([set], () => why);
   const ifItCounted = [...complete.slice(0, 1), ...keptByRules(complete, keep, now).map(([set]) => set)];
@@ -97,6 +91,27 @@ export function selectForRemoval<S extends RetainedSet>(
     .map(({ set }) => set);
 }
 
+/** What keeps a set from being removed, by the rules as well as by hand. */
+export interface Hold {
+  readonly kind: 'newest' | 'proven' | 'pinned' | 'in-use' | 'in-doubt';
+  readonly why: string;
+}
+
+/** Of each of the sets of one procedure. */
+export function holdsIn<S extends RetainedSet>(
+  sets: readonly S[],
+  now: Instant,
+): (set: S) => readonly Hold[] {
+  const sound = thatCount([...sets].sort(byAge)).filter((set) => !hasFailed(set));
+  const [newest] = sound;
+  const proven = sound.find(({ proof }) => proof?.passed === true);
+  return (set) => [
+    ...(set === newest ? [{ kind: 'newest', why: 'the newest complete set' } as const] : []),
+    ...(set === proven ? [{ kind: 'proven', why: 'the newest proven set' } as const] : []),
+    ...holdsOn(set, now),
+  ];
+}
+
 /** Whether somebody has a hold on it, whatever the rules say; what cannot be read is one. */
 export function isHeld(set: Pick<RetainedSet, 'pinned' | 'uses' | 'doubt'>, now: Instant): boolean {
   return holdsOn(set, now).length > 0;
@@ -105,14 +120,29 @@ export function isHeld(set: Pick<RetainedSet, 'pinned' | 'uses' | 'doubt'>, now:
 function holdsOn(
   { pinned, uses = [], doubt }: Pick<RetainedSet, 'pinned' | 'uses' | 'doubt'>,
   now: Instant,
-): readonly string[] {
+): readonly Hold[] {
   return [
-    ...(pinned === undefined ? [] : [`pinned: ${pinned}`]),
+    ...(pinned === undefined ? [] : [{ kind: 'pinned', why: `pinned: ${pinned}` } as const]),
     ...uses
       .filter(({ until }) => until > now)
-      .map(({ what, until }) => `in use: ${what}, at most until ${until}`),
-    ...(doubt === undefined ? [] : [`in doubt: ${doubt}`]),
+      .map(
+        ({ what, until }) => ({ kind: 'in-use', why: `in use: ${what}, at most until ${until}` }) as const,
+      ),
+    ...(doubt === undefined ? [] : [{ kind: 'in-doubt', why: `in doubt: ${doubt}` } as const]),
   ];
+}
+
+/** Complete, and as far as it is known whole. */
+function thatCount<S extends RetainedSet>(sets: readonly S[]): readonly S[] {
+  return sets.filter((set) => set.complete && !isDamaged(set) && set.doubt === undefined);
+}
+
+function isDamaged({ verified }: RetainedSet): boolean {
+  return verified?.passed === false;
+}
+
+function hasFailed({ proof }: RetainedSet): boolean {
+  return proof?.passed === false;
 }
 
 /** Of complete sets, the newest first: each that a rule keeps, with the rule. */

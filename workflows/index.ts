@@ -13,6 +13,7 @@ export {
   setPin,
   sets,
   setProofs,
+  setRemove,
   setShow,
   setVerify,
 } from './inspect.ts';

@@ -15,8 +15,8 @@ import { nowInstant } from './run.ts';
 import { siteInfo, storeNamed } from './site-info.ts';
 
 /**
- * What needs control or agents, as small workflows. All but `prune` and `setPin` are questions: they change nothing (but
- * for a store's token).
+ * What needs control or agents, as small workflows. All but `prune`, `setRemove` and `setPin` are questions: they change
+ * nothing (but for a store's token).
  */
 
 const shortMs = 60_000;
@@ -374,6 +374,44 @@ async function pruneStore(
     }),
   );
   return { store, explained, removed: removed.flat(), problems };
+}
+
+export interface RemoveAnswer {
+  /** Why it stays, and what to do; empty: it does not. */
+  readonly refused: readonly string[];
+  /** Where a part of it could not be removed. */
+  readonly problems: readonly string[];
+}
+
+/** `coldbackup sets remove`. Where each host has its own disk, the keeper's part goes first: then it is no set. */
+export async function setRemove(input: {
+  site: string;
+  store: string;
+  set: SetRef;
+  dryRun: boolean;
+  /** Kept in the history. */
+  by: string;
+  why: string;
+}): Promise<RemoveAnswer> {
+  const { site, store, set, dryRun, by, why } = input;
+  const { keeper, others } = storeNamed(await siteInfo(site), store);
+  const on = (host: string) =>
+    agent(site, host, { summary: `remove ${set.id}: ${why} (${by})`, withinMs: shortMs });
+  const now = nowInstant();
+  const refused = await on(keeper).removeSet({ site, store, set, now, dryRun });
+  if (dryRun || refused.length > 0) return { refused, problems: [] };
+  const plan = { site, procedure: set.procedure, keep: null };
+  const failed = await Promise.all(
+    others.map((host) =>
+      on(host)
+        .pruneSets({ plan, store, now, removed: [set] })
+        .then(
+          () => [],
+          (error: unknown) => [`${host}: ${messageOf(error)}`],
+        ),
+    ),
+  );
+  return { refused, problems: failed.flat() };
 }
 
 /** `coldbackup sets pin` and `unpin`. */

@@ -8,7 +8,7 @@ import { mendSet } from './mend.ts';
 import { createResticStore } from './restic/store.ts';
 import { createS3Store } from './s3/store.ts';
 import { createSftpStore } from './sftp/store.ts';
-import { explainSets, pinSet, pruneSets, removeSets } from './prune.ts';
+import { explainSets, pinSet, pruneSets, removeNamed, removeSets } from './prune.ts';
 import { listSets, publishSet, showSet } from './sets.ts';
 import type { Store } from './store.ts';
 import { verifySet } from './verify.ts';
@@ -49,6 +49,8 @@ export function createStoreActivities(context: StoreContext): StoreActivities & 
     },
     explainSets: async ({ store, procedure, now, ...input }) =>
       explainSets(storeOf({ ...input, store }), site, { now, ...(procedure !== undefined && { procedure }) }),
+    removeSet: async ({ set, now, dryRun, ...input }) =>
+      removeNamed(storeOf(input), set, { nowMs: Date.parse(now), dryRun }),
     pinSet: async (input) => pinSet(storeOf(input), input.set, input.pin),
     useSet: async (input) => useSet(storeOf(input), input.set, input.use),
     mendSet: async ({ manifest, from, ...input }) =>

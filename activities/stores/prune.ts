@@ -1,7 +1,14 @@
 import type { ExplainedSets, JudgedRemains } from '../../model/activities.ts';
 import type { Pin, SetRef, SetSummary } from '../../model/manifest.ts';
 import type { Instant, Plan } from '../../model/plan.ts';
-import { explainRetention, isHeld, keepFor, selectForRemoval } from '../../model/retention.ts';
+import {
+  explainRetention,
+  holdsIn,
+  isHeld,
+  keepFor,
+  selectForRemoval,
+  type Hold,
+} from '../../model/retention.ts';
 import type { Retention, Site } from '../../model/site.ts';
 import { inUseName, usesIn, whileNobodyRemoves } from './in-use.ts';
 import { StoreError, manifestName } from './names.ts';
@@ -97,6 +104,46 @@ export async function removeSets(
     nowMs,
   );
 }
+
+/**
+ * Removes one set, whatever the rules of retention say, and keeps the promises that they are under. Gives why it stays, each
+ * reason with what to do; one that is not listed is gone.
+ */
+export async function removeNamed(
+  store: Store,
+  set: SetRef,
+  { nowMs, dryRun }: { readonly nowMs: number; readonly dryRun: boolean },
+): Promise<readonly string[]> {
+  const { sets } = await listFolders(store, set.site, set.procedure);
+  const listed = sets.find((one) => one.set.id === set.id);
+  if (listed === undefined) return [];
+  const doubt = doubtOf(sets);
+  if (doubt !== null) return [`its store is in doubt: ${doubt}`];
+  if (!isKnown(listed)) return ['a later version wrote it: remove it with that version'];
+  const now = new Date(nowMs).toISOString();
+  const whyStays = (fresh: SetSummary): readonly string[] => {
+    const known = sets.filter(isKnown).map((one) => (one.set.id === set.id ? fresh : one));
+    const holds = holdsIn(known, now);
+    return holds(fresh).map(({ kind, why }) => `it is ${why}; ${whatToDo[kind](set, store.name)}`);
+  };
+  let why = whyStays(listed);
+  if (dryRun || why.length > 0) return why;
+  const isGone = await removeSet(store, set, (fresh) => {
+    why = fresh === null ? [] : whyStays(fresh);
+    return why.length === 0;
+  });
+  if (!isGone) return why.length > 0 ? why : [`its ${manifestName} cannot be read by now: repair it`];
+  await store.tidy?.();
+  return [];
+}
+
+const whatToDo: Readonly<Record<Hold['kind'], (set: SetRef, store: string) => string>> = {
+  newest: ({ site, procedure }) => `let a newer one be made first (coldbackup run ${site} ${procedure})`,
+  proven: ({ site }) => `let a newer one be proven first (coldbackup drill ${site})`,
+  pinned: ({ site, id }, store) => `if it may go, coldbackup sets unpin ${site} ${id} --store ${store}`,
+  'in-use': () => 'wait until that is over',
+  'in-doubt': () => 'repair that file, or move it away',
+};
 
 /** @throws StoreError when there is no such set. */
 export async function pinSet(store: Store, set: SetRef, pin: Pin | null): Promise<void> {

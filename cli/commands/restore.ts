@@ -1,10 +1,9 @@
-import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import type { ColdbackupClient } from '../../client/client.ts';
 import { endWith } from '../ending.ts';
 import { UsageError } from '../errors.ts';
 import { restorePlanScreen } from '../screens/restore.ts';
-import { isTerminal, paint, print, printJson, whoami } from '../terminal.ts';
+import { agreed, canAsk, paint, print, printJson, whoami } from '../terminal.ts';
 import { withClient, type ServerOptions } from '../with-client.ts';
 import { afterStart } from './run.ts';
 
@@ -77,10 +76,6 @@ function assertMeant({ why, yes, json, to, host }: RestoreOptions): void {
   );
 }
 
-function canAsk(): boolean {
-  return isTerminal() && process.stdin.isTTY;
-}
-
 async function restore(
   client: ColdbackupClient,
   site: string,
@@ -116,20 +111,11 @@ async function restore(
     const isGo = answer.checks.every(({ verdict }) => verdict !== 'no-go');
     if (!isGo) endWith('nothingChanged');
     if (plan || !isGo) return;
-    if (!(await agreed())) {
+    if (!(await agreed('Replace this data now?'))) {
       print('nothing was changed');
       endWith('nothingChanged');
       return;
     }
   }
   await afterStart(client, await client.startRestore({ ...what, by, why }), { wait, json });
-}
-
-async function agreed(): Promise<boolean> {
-  const lines = createInterface({ input: process.stdin, output: process.stdout });
-  try {
-    return (await lines.question('Replace this data now? Only "yes" does: ')).trim() === 'yes';
-  } finally {
-    lines.close();
-  }
 }

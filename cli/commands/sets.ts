@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { endWith } from '../ending.ts';
+import { UsageError } from '../errors.ts';
 import { setScreen, setsScreen, verificationScreen } from '../screens/sets.ts';
-import { paint, print, printJson, tell, whoami } from '../terminal.ts';
+import { agreed, canAsk, paint, print, printJson, tell, whoami } from '../terminal.ts';
 import { withClient, type ServerOptions } from '../with-client.ts';
 
 interface SetsOptions extends ServerOptions {
@@ -15,7 +16,7 @@ interface SetOptions extends SetsOptions {
 export function addSets(program: Command): void {
   const sets = program
     .command('sets')
-    .summary('backup sets: list, show, verify, pin')
+    .summary('backup sets: list, show, verify, pin, remove')
     .description('Lists the backup sets of a site in all its stores, the newest first.')
     .argument('<site>')
     .argument('[procedure]', 'only the sets of this procedure')
@@ -34,6 +35,7 @@ export function addSets(program: Command): void {
   addShow(sets);
   addVerify(sets);
   addPin(sets);
+  addRemove(sets);
 }
 
 function addShow(sets: Command): void {
@@ -110,6 +112,56 @@ function addPin(sets: Command): void {
       const options = command.optsWithGlobals<SetOptions>();
       await withClient(options, async (client) => {
         print(`not pinned: ${await client.setPin(site, id, null, inStore(options))}`);
+      });
+    });
+}
+
+interface RemoveOptions extends SetOptions {
+  readonly by: string;
+  readonly why: string;
+  readonly yes?: boolean;
+}
+
+function addRemove(sets: Command): void {
+  sets
+    .command('remove')
+    .summary('remove one set, whatever retention says')
+    .description(
+      'Removes one set from one store for good: one that is damaged, or was made by mistake. Never the newest complete set, ' +
+        'the newest proven one, one that is pinned or in use, nor any while what is there is in doubt.',
+    )
+    .argument('<site>')
+    .argument('<set>', 'its id, or the beginning of it')
+    .option('--store <name>', 'where it is in several stores')
+    .option('--yes', 'do not ask')
+    .requiredOption('--why <reason>', "kept with what was asked, in Temporal's history")
+    .option('--by <name>', 'who decided', whoami())
+    .addHelpText(
+      'after',
+      '\nExample:\n  coldbackup sets remove vitam 2026-11-21 --store vault --why "made while the import ran"',
+    )
+    .action(async (site: string, id: string, _, command: Command) => {
+      const { by, why, yes = false, ...options } = command.optsWithGlobals<RemoveOptions>();
+      if (!yes && !canAsk())
+        throw new UsageError(
+          'a set is removed for good, and there is no terminal to ask on: nothing was changed. Say --yes',
+        );
+      await withClient(options, async (client) => {
+        const remove = (dryRun: boolean) =>
+          client.setRemove(site, id, { by, why }, { ...inStore(options), dryRun });
+        if (!yes) {
+          const { set } = await remove(true);
+          print(setsScreen([set], paint()));
+          if (!(await agreed(`Remove it from ${set.store} for good?`))) {
+            print('nothing was changed');
+            endWith('nothingChanged');
+            return;
+          }
+        }
+        const { set, problems } = await remove(false);
+        print(`removed: ${set.set.id} from ${set.store}`);
+        for (const problem of problems) tell(paint().red(`a part of it is still on ${problem}`));
+        if (problems.length > 0) endWith('failed');
       });
     });
 }

@@ -133,6 +133,14 @@ describe('a night', () => {
     });
     expect((await coldbackup('sets', 'unpin', 'mini', id)).stdout).toBe(`not pinned: ${id}\n`);
     expect((await coldbackup('prune', 'mini')).stdout).toMatch(/\n\n1 set stays, 0 gone \(0 B\)\n$/);
+    expect(await coldbackup('sets', 'remove', 'mini', id, '--why', 'by mistake')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('there is no terminal to ask on: nothing was changed. Say --yes'),
+    });
+    expect(await coldbackup('sets', 'remove', 'mini', id, '--why', 'by mistake', '--yes')).toMatchObject({
+      code: 3,
+      stderr: `coldbackup: set ${id} is not removed from vault: it is the newest complete set; let a newer one be made first (coldbackup run mini nightly)\n`,
+    });
   });
 
   test('that ran before is not run again by mistake', async () => {

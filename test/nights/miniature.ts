@@ -220,6 +220,7 @@ export function createMiniature(
       }),
       pruneSets: async () => [],
       explainSets: async () => [],
+      removeSet: () => Promise.reject(new Error('no night does this')),
       pinSet: async () => undefined,
       useSet: async () => undefined,
       mendSet: () => Promise.reject(new Error('no night does this')),

@@ -193,5 +193,23 @@ if (reason !== null)
       await sshd.start();
       expect((await night()).sets.map(({ store }) => store).sort()).toEqual(['long', 'offsite', 'vault']);
     });
+
+    test('one set is removed from the one store that is named, and from no other', async () => {
+      const listed = JSON.parse((await all.coldbackup('sets', 'mini', '--json')).stdout) as SetSummary[];
+      const id =
+        listed.findLast(({ proof, store }) => proof === undefined && store === 'vault')?.set.id ?? '';
+      const remove = (...more: string[]) =>
+        all.coldbackup('sets', 'remove', 'mini', id, '--yes', '--why', 'made by mistake', ...more);
+      expect(await remove()).toMatchObject({
+        code: 2,
+        stderr: expect.stringMatching(/ is in (long, vault|vault, long): say which is meant \(--store\)\n$/),
+      });
+      expect(await remove('--store', 'long')).toEqual({
+        ...{ code: 0, stdout: `removed: ${id} from long\n`, stderr: '' },
+      });
+      const left = JSON.parse((await all.coldbackup('sets', 'mini', '--json')).stdout) as SetSummary[];
+      const isRemoved = (one: SetSummary) => one.set.id === id && one.store === 'long';
+      expect(left).toEqual(listed.filter((one) => !isRemoved(one)));
+    });
   },
 );

@@ -16,12 +16,14 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { createStoreActivities, openStore } from '../../activities/stores/activities.ts';
 import { checkStore } from '../../activities/stores/checks.ts';
+import { recordProof } from '../../activities/stores/proofs.ts';
 import { pruneSets } from '../../activities/stores/prune.ts';
 import type { Store } from '../../activities/stores/store.ts';
 import { checkRoomAhead, growthOf, mostSets, roomLeft } from '../../activities/stores/room.ts';
+import { recordVerification } from '../../activities/stores/verified.ts';
 import type { Retention } from '../../model/site.ts';
 import { runCommand } from '../../activities/system/command.ts';
-import type { Artifact, Manifest } from '../../model/manifest.ts';
+import type { Artifact, Manifest, Proof } from '../../model/manifest.ts';
 import type { Plan } from '../../model/plan.ts';
 import { copyTo, folderOf, manifestOf, setOf, siteOf, siteWith } from './support.ts';
 
@@ -334,6 +336,49 @@ describe('retention', () => {
     ]);
     expect(await stores().pruneSets(prune)).toEqual([setOf(pinned)]);
     await expect(stores().pinSet({ ...where, set: setOf(pinned), pin })).rejects.toThrow('There is no set');
+  });
+
+  test('one set is removed by hand whatever the rules say, and none that is kept from them; it is said why, and what to do', async () => {
+    const [plain, damaged, used, pinned, proven, newest] = [15, 16, 17, 18, 19, 20].map(
+      (day) => `2026-11-${day}T190000Z-0a1b2c3d`,
+    ) as [string, string, string, string, string, string];
+    const store = openStore(siteWith(directory), 'mongo-1', 'vault');
+    const now = new Date().toISOString();
+    const until = new Date(Date.now() + dayMs).toISOString();
+    for (const id of [plain, damaged, used, pinned, proven, newest]) await publishOne(id);
+    await recordVerification(store, setOf(damaged), {
+      ...{ at: now, checkedBytes: 1, problems: ['a digest is wrong'], mended: [] },
+    });
+    const use = { what: 'drill', workflowId: 'w', runId: 'r', until };
+    await stores().useSet({ ...where, set: setOf(used), use });
+    await stores().pinSet({ ...where, set: setOf(pinned), pin: { by: 'ana', why: 'audit', at: now } });
+    await recordProof(store, setOf(proven), { runId: 'r', at: now, passed: true } as Proof);
+    const remove = (id: string, dryRun = false) =>
+      stores().removeSet({ ...where, set: setOf(id), now, dryRun });
+    const left = async () => (await stores().listSets(where)).map((one) => one.set.id);
+
+    for (const dryRun of [true, false])
+      expect(await Promise.all([newest, proven, pinned, used].map((id) => remove(id, dryRun)))).toEqual([
+        ['it is the newest complete set; let a newer one be made first (coldbackup run vitam nightly)'],
+        ['it is the newest proven set; let a newer one be proven first (coldbackup drill vitam)'],
+        [`it is pinned: audit (ana); if it may go, coldbackup sets unpin vitam ${pinned} --store vault`],
+        [`it is in use: drill, at most until ${until}; wait until that is over`],
+      ]);
+    expect(await remove(damaged, true)).toEqual([]);
+    expect(await left()).toHaveLength(6);
+    const manifest = join(folderOf(directory, setOf(used)), 'manifest.json');
+    const text = await readFile(manifest, 'utf8');
+    await writeFile(manifest, '{ torn');
+    expect(await remove(plain)).toEqual([
+      `its store is in doubt: manifest.json of ${used} cannot be read: repair it, or move it away`,
+    ]);
+    await writeFile(manifest, text.replace('"format": 1', '"format": 2'));
+    expect(await remove(used)).toEqual(['a later version wrote it: remove it with that version']);
+    await writeFile(manifest, text);
+
+    for (const id of [plain, damaged, '2026-11-01T190000Z-0a1b2c3d']) expect(await remove(id)).toEqual([]);
+    expect(await left()).toEqual([used, pinned, proven, newest]);
+    expect((await readdir(join(directory, 'vitam', 'nightly'))).sort()).toEqual(await left());
   });
 
   test('a set in use stays until everybody who reads it is done, or their time is over', async () => {
