@@ -83,6 +83,19 @@ const names = ['vault', 'far', 'cloud'];
       names,
       needs,
     );
+  const publishInAll = async () => {
+    const set = newSet();
+    const { artifacts } = await copy(set, 'all');
+    const stores = createStoreActivities({ site, host: 'mongo-1' });
+    const manifestIn = (name: string) =>
+      manifestOf(
+        set,
+        artifacts.filter(({ store }) => store === name),
+      );
+    for (const store of names)
+      await stores.publishSet({ site: site.site, store, manifest: manifestIn(store) });
+    return { set, artifacts, stores, manifestIn };
+  };
   const problemsIn = async (store: string, set: ReturnType<typeof newSet>, { artifacts }: Copies) => {
     const manifest = manifestOf(
       set,
@@ -111,16 +124,7 @@ const names = ['vault', 'far', 'cloud'];
   });
 
   test('what is damaged in one is replaced by the good copy of another, and by no other one', async () => {
-    const set = newSet();
-    const { artifacts } = await copy(set, 'all');
-    const stores = createStoreActivities({ site, host: 'mongo-1' });
-    const manifestIn = (name: string) =>
-      manifestOf(
-        set,
-        artifacts.filter(({ store }) => store === name),
-      );
-    for (const store of names)
-      await stores.publishSet({ site: site.site, store, manifest: manifestIn(store) });
+    const { set, stores, manifestIn } = await publishInAll();
     const mend = (store: string, from: readonly string[]) =>
       stores.mendSet({
         ...{ site: site.site, store, manifest: manifestIn(store) },
@@ -157,16 +161,7 @@ const names = ['vault', 'far', 'cloud'];
   });
 
   test('a damaged manifest is put back from a store that holds the same, and from no other one', async () => {
-    const set = newSet();
-    const { artifacts } = await copy(set, 'all');
-    const stores = createStoreActivities({ site, host: 'mongo-1' });
-    const manifestIn = (name: string) =>
-      manifestOf(
-        set,
-        artifacts.filter(({ store }) => store === name),
-      );
-    for (const store of names)
-      await stores.publishSet({ site: site.site, store, manifest: manifestIn(store) });
+    const { set, artifacts, stores, manifestIn } = await publishInAll();
     const textIn = (store: string) => openStore(site, 'mongo-1', store).readText(set, 'manifest.json');
     const write = (store: string, text: string) =>
       openStore(site, 'mongo-1', store).replaceText(set, 'manifest.json', text);
