@@ -175,6 +175,7 @@ export function conformance(kind: Kind): void {
       await slow.write(Buffer.from('x'));
       await store.clearParts(set);
       await expect(slow.seal()).rejects.toThrow();
+      await slow.discard().catch(() => undefined);
       expect(await store.readText(set, 'db/second')).toBe('of the same');
       if (site.stores['vault']?.kind === 'directory') {
         const { stdout } = await runCommand(
