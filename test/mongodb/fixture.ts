@@ -2,7 +2,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MongoClient, type Db, type Document } from 'mongodb';
+import { optimeOf } from '../../activities/mongodb/optime.ts';
 import { DEFAULT_LIMITS } from '../../config/schema/limits.ts';
+import type { Optime } from '../../model/ledger.ts';
 import type { MongodbMember, Site } from '../../model/site.ts';
 import type { Member, ReplicaSet, Running, Server } from '../support/mongodb.ts';
 import { commandOf } from '../support/programs.ts';
@@ -133,6 +135,47 @@ export async function as<T>(uri: string, work: (admin: Db, client: MongoClient) 
 
 export async function failPoint(member: Server, name: string, mode: 'alwaysOn' | 'off'): Promise<void> {
   await as(member.uri, (admin) => admin.command({ configureFailPoint: name, mode }));
+}
+
+/**
+ * Documents that all members have, then more that its primary alone has: in its oplog, and not in its stable checkpoint.
+ * The secondaries lag from then on.
+ */
+export async function runAhead(
+  set: ReplicaSet,
+  {
+    collection: { database: db, name },
+    early,
+    late,
+  }: {
+    readonly collection: { readonly database: string; readonly name: string };
+    readonly early: number;
+    readonly late: number;
+  },
+): Promise<{ primary: Member; others: readonly Member[]; marker: Optime }> {
+  const primary = await set.primary();
+  const others = set.members.filter((member) => member.name !== primary.name);
+  const insert = (count: number, w: number) =>
+    as(primary.uri, (_, client) => {
+      const documents = Array.from({ length: count }, (__, n) => ({ n, text: 'x'.repeat(100) }));
+      return client.db(db).collection(name).insertMany(documents, { writeConcern: { w } });
+    });
+  await insert(early, set.members.length);
+  for (const lagging of others) await failPoint(lagging, 'stopReplProducer', 'alwaysOn');
+  await insert(late, 1);
+  return { primary, others, marker: await noteIn(primary, 1) };
+}
+
+/** Writes a note into the oplog of a primary, and says where. */
+export async function noteIn(primary: Member, w: number | 'majority'): Promise<Optime> {
+  return as(primary.uri, async (admin, client) => {
+    await admin.command({ appendOplogNote: 1, data: { note: 'the point' }, writeConcern: { w } });
+    const oplog = client.db('local').collection('oplog.rs');
+    const entry = await oplog.find({ 'o.note': 'the point' }).sort({ $natural: -1 }).limit(1).next();
+    const at = entry && optimeOf(entry);
+    if (!at) throw new Error(`${primary.name} has no note`);
+    return at;
+  });
 }
 
 /** Changes one thing of the set's configuration. */

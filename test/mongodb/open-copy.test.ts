@@ -15,10 +15,10 @@ import {
   as,
   createBackupUser,
   database,
-  failPoint,
   failureOf,
   host,
   nativeMongod,
+  runAhead,
   siteOf,
   startTestSet,
 } from './fixture.ts';
@@ -46,24 +46,10 @@ beforeAll(async () => {
     heartbeat: () => undefined,
     signal: () => new AbortController().signal,
   });
-  primary = await set.primary();
-  const others = set.members.filter((m) => m.name !== primary.name);
-  secondary = others[0] ?? primary;
-  await insert(early, 3);
-  for (const lagging of others) await failPoint(lagging, 'stopReplProducer', 'alwaysOn');
-  await insert(late, 1);
-  marker = await as(primary.uri, async (admin, client) => {
-    await admin.command({ appendOplogNote: 1, data: { note: 'the point' }, writeConcern: { w: 1 } });
-    const entry = await client
-      .db('local')
-      .collection('oplog.rs')
-      .find()
-      .sort({ $natural: -1 })
-      .limit(1)
-      .next();
-    const ts = entry?.['ts'] as { t: number; i: number };
-    return { ts: `${ts.t},${ts.i}`, term: Number(entry?.['t']) };
-  });
+  const collection = { database: 'vitam', name: 'docs' };
+  const ahead = await runAhead(set, { collection, early, late });
+  ({ primary, marker } = ahead);
+  secondary = ahead.others[0] ?? primary;
   print = await ask.mongodbFingerprint({ site: 'test', database, member: primary.name, marker });
   await as(primary.uri, (admin) => admin.command({ shutdown: 1, force: true, timeoutSecs: 0 })).catch(
     () => undefined,
@@ -152,18 +138,6 @@ async function open(member: Member, name: string, at: Optime, how: { readOnly?: 
     marker: at,
     ...how,
   });
-}
-
-async function insert(documents: number, w: number): Promise<void> {
-  await as(primary.uri, (_, client) =>
-    client
-      .db('vitam')
-      .collection('docs')
-      .insertMany(
-        Array.from({ length: documents }, (__, n) => ({ n, text: 'x'.repeat(100) })),
-        { writeConcern: { w } },
-      ),
-  );
 }
 
 function count(uri: string): Promise<number> {
