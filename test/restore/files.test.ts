@@ -13,11 +13,13 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { Client, Connection } from '@temporalio/client';
 import { pack } from 'tar-stream';
 import type { JournalRecord } from '../../activities/ledger/records.ts';
 import { runCommand } from '../../activities/system/command.ts';
 import type { Artifact, Manifest } from '../../model/manifest.ts';
 import type { Report } from '../../model/progress.ts';
+import { controlQueue } from '../../workflows/messages.ts';
 import { picture } from '../archive/support.ts';
 import { createMiniSite, type MiniSite } from '../cli/mini-site.ts';
 import { main, startAll, type Running } from '../cli/coldbackup.ts';
@@ -35,6 +37,8 @@ describe('coldbackup restore of a tree of files', () => {
   let atBackup: string;
   /** While this file is there, unpacking does not end. */
   let slow: string;
+  /** While this file is there, the agent of app-1 does not attest that what was stopped stayed so. */
+  let unattested: string;
 
   beforeAll(async () => {
     site = await createMiniSite(cleanup, { copied: true });
@@ -45,6 +49,8 @@ describe('coldbackup restore of a tree of files', () => {
     writeFileSync(join(tools, 'tar'), tar);
     chmodSync(join(tools, 'tar'), 0o755);
     process.env['PATH'] = `${tools}:${original}`;
+    unattested = join(tools, 'unattested');
+    addSecondHost(site.file, { data, unattested });
     await makeOddTree(join(data, 'odd'));
     atBackup = await picture(join(data, 'odd'));
     all = await startAll(cleanup, site);
@@ -55,7 +61,9 @@ describe('coldbackup restore of a tree of files', () => {
     set = report.sets[0]?.set.id ?? '';
     await changeOddTree(join(data, 'odd'));
   }, 120_000);
-  afterEach(() => rmSync(slow, { force: true }));
+  afterEach(() => {
+    for (const flag of [slow, unattested]) rmSync(flag, { force: true });
+  });
   afterAll(async () => {
     process.env['PATH'] = original;
     await cleanup.run();
@@ -269,6 +277,40 @@ describe('coldbackup restore of a tree of files', () => {
     rmSync(aside, { recursive: true });
   });
 
+  test('that one host could not keep says which host has the restored data, and which may have the old', async () => {
+    writeFileSync(join(conf(), 'file'), 'as at the backup');
+    const night = await all.coldbackup('run', 'mini', 'both', '--wait', '--json');
+    const backedUp = JSON.parse(night.stdout) as Report;
+    expect([backedUp.outcome, backedUp.reason]).toEqual(['complete', null]);
+    const id = backedUp.sets[0]?.set.id ?? '';
+    writeFileSync(join(conf(), 'file'), 'as it is now');
+    await changeOddTree(join(data, 'odd'));
+    const before = await picture(join(data, 'odd'));
+
+    writeFileSync(unattested, '');
+    const ended = all.coldbackup('restore', 'mini', id, '--yes', '--why', 'a test', '--wait', '--json');
+    await onlyAppHasToAttest(id);
+    agent?.kill('SIGKILL');
+    rmSync(unattested);
+    const journal = join(site.state, 'mini', 'app-1', 'journal.jsonl');
+    await waitFor(() => readFileSync(journal, 'utf8').includes('"r":"commit"'), {
+      ...{ what: 'app-1 to keep its part', withinMs: 60_000 },
+    });
+    const place = ['--site', site.file, '--host', 'db-1', '--state', site.state];
+    expect(await all.coldbackup('recover', ...place)).toMatchObject({ code: 0 });
+    agent = await all.startAgent('db-1');
+    const { code, stdout } = await ended;
+    const report = JSON.parse(stdout) as Report;
+    expect([code, report.outcome]).toEqual([1, 'failed']);
+    expect(report.reason).toMatch(
+      /the restored data is kept on app-1, and perhaps not on others: db-1: .* no longer holds db-1 .*Look at the hosts before anything writes/,
+    );
+    expect(report.restore).toMatchObject({ committed: true });
+    expect(readFileSync(join(conf(), 'file'), 'utf8')).toBe('as at the backup');
+    expect(await picture(join(data, 'odd'))).toBe(before);
+    expect(await site.services()).toEqual(asFound);
+  }, 120_000);
+
   test('goes on after its agent was killed while it unpacked, and started again', async () => {
     await changeOddTree(join(data, 'odd'));
     writeFileSync(slow, '');
@@ -294,6 +336,29 @@ describe('coldbackup restore of a tree of files', () => {
 
   function look(): string {
     return join(dirname(site.store), 'look');
+  }
+
+  function conf(): string {
+    return confBeside(data);
+  }
+
+  async function onlyAppHasToAttest(id: string): Promise<void> {
+    const connection = await Connection.connect({ address: all.server.address });
+    try {
+      const run = new Client({ connection }).workflow.getHandle(`${controlQueue}/mini/restore/${id}`);
+      await waitFor(
+        async () => {
+          const { pendingActivities } = (await run.describe()).raw;
+          return (
+            (pendingActivities ?? []).filter(({ activityType }) => activityType?.name === 'attest').length ===
+            1
+          );
+        },
+        { what: 'db-1 to attest', withinMs: 60_000 },
+      );
+    } finally {
+      await connection.close();
+    }
   }
 
   async function unpacking(): Promise<void> {
@@ -363,6 +428,36 @@ describe('coldbackup restore of a tree of files', () => {
 });
 
 const asFound = { web: 'running', worker: 'running', archive: 'running', spare: 'stopped' };
+
+function confBeside(data: string): string {
+  return join(dirname(data), 'conf');
+}
+
+/** Data on app-1 too, and a procedure that backs both up. */
+function addSecondHost(
+  siteFile: string,
+  { data, unattested }: { readonly data: string; readonly unattested: string },
+): void {
+  mkdirSync(confBeside(data));
+  const script = `${unattested}.sh`;
+  const waits = `while [ -e ${unattested} ] && ls -d ${data}.before-* >&2; do sleep 0.1; done`;
+  writeFileSync(script, `#!/bin/sh\n${waits}\nexec "$@"\n`);
+  chmodSync(script, 0o755);
+  const text = readFileSync(siteFile, 'utf8')
+    .replace(/(instance: \[)(?=.*\/web\])/, `$1${script}, `)
+    .replace(
+      /(?=^stores:)/m,
+      `  conf:\n    used-by: [web]\n    files: { host: app-1, roots: [${confBeside(data)}] }\n`,
+    );
+  const upBy = /up-by: .*/.exec(text)?.[0] ?? '';
+  const both = `  both:
+    ${upBy}
+    steps:
+      - stop: [web, worker, archive]
+      - backup: { databases: [tree, conf], method: cold, to: [vault] }
+`;
+  writeFileSync(siteFile, `${text}${both}`);
+}
 
 async function makeOddTree(tree: string): Promise<void> {
   const script = `
