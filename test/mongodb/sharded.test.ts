@@ -470,7 +470,7 @@ describe('coldbackup restore of the whole set', () => {
     });
   });
 
-  test('of a cluster whose machines are gone makes one of other members, with all that the shards had', async () => {
+  test('of a cluster whose machines are gone makes one of other members, and of more, with all that the shards had', async () => {
     await cluster.stop();
     const other = await startSpares();
     const there = await writeClusterSite(cleanup, other, { database, alive, replicaSets: true });
@@ -500,6 +500,7 @@ describe('coldbackup restore of the whole set', () => {
       ),
     ]);
     cluster = other;
+    await cluster.untilHealthy();
     expect(await held()).toEqual(before);
     expect(await rawSettings()).toEqual(settingsBefore);
     await as(cluster.uri, async (admin, client) => {
@@ -521,11 +522,11 @@ describe('coldbackup restore of the whole set', () => {
     readonly users: readonly unknown[];
   }
 
-  /** What each shard has itself, and where the config servers say that it is. */
+  /** What the last member of each shard has itself, and where the config servers say that it is. */
   async function held(): Promise<Held> {
     const perShard = await Promise.all(
       cluster.shards.map(async ({ name, members }) => {
-        const all = await as(members[0]?.uri ?? '', (_, client) =>
+        const all = await as(members.at(-1)?.uri ?? '', (_, client) =>
           client.db('vitam').collection('docs').find().sort({ _id: 1 }).toArray(),
         );
         return [name, all] as const;
@@ -561,9 +562,9 @@ async function moveChunk(admin: Db, client: MongoClient): Promise<void> {
   await admin.command({ moveChunk: 'vitam.docs', bounds, to, _waitForDelete: true });
 }
 
-/** Servers on empty folders, and a router that finds no cluster. */
+/** Servers on empty folders, of a shard one more than it had, and a router that finds no cluster. */
 async function startSpares(): Promise<ShardedCluster & Running> {
-  const size = { shards: 2, membersPerShard: 1, configMembers: 1 };
+  const size = { shards: 2, membersPerShard: [2, 1], configMembers: 1 };
   const spares = await deploy({ auth: true, servers: createUnitServers(alive) }, async (deployment) => {
     const described = await describeCluster(deployment, {
       ...size,

@@ -10,7 +10,8 @@ export interface ShardedClusterOptions extends Partial<DeployOptions> {
   mongod: readonly string[];
   mongos: readonly string[];
   shards?: number;
-  membersPerShard?: number;
+  /** Of all; or of each. */
+  membersPerShard?: number | readonly number[];
   configMembers?: number;
 }
 
@@ -55,9 +56,10 @@ export async function describeCluster(
     role: 'configsvr',
   });
   const shards = await Promise.all(
-    Array.from({ length: count }, (_, index) =>
-      describeSet(deployment, { mongod, name: `shard${index + 1}`, size: membersPerShard, role: 'shardsvr' }),
-    ),
+    Array.from({ length: count }, (_, index) => {
+      const size = typeof membersPerShard === 'number' ? membersPerShard : (membersPerShard[index] ?? 1);
+      return describeSet(deployment, { mongod, name: `shard${index + 1}`, size, role: 'shardsvr' });
+    }),
   );
   const router = await describeMongos(deployment, mongos, config);
   return {
