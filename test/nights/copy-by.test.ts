@@ -36,7 +36,7 @@ test('shards, then config servers are back before anything is archived, the bala
   expect(report).toMatchObject({ outcome: 'complete' });
   const ofMembers = report.fingerprints?.filter(({ copy = false }) => !copy) ?? [];
   expect(ofMembers.map(({ database: of, set }) => `${of} ${set}`).sort()).toEqual(
-    ['mongoc', 'mongod-shard1', 'mongod-shard2'].map((set) => `vitam-mongo ${set}`),
+    ['config', 'shard1', 'shard2'].map((set) => `vitam-mongo ${set}`),
   );
   expect(differences).toEqual([]);
   const snapshots = positions(calls, 'applyChange', `0/${database}/`);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { everyNight, forEach, harmless, undoing } from './every.ts';
+import { everyNight, forEach, harmless, undoing, type EveryRestore } from './every.ts';
 
 describe('a night in virtual time', () => {
   const every = everyNight();
@@ -71,4 +71,57 @@ describe('a night in virtual time', () => {
         if (kind === 'undoChange') expect([call, notBack.map((one) => one.id)]).toEqual([call, [id]]);
       }),
   );
+
+  describe('that restores a set', () => {
+    const { restore } = every;
+    type Faults = readonly (readonly [
+      keyof Pick<EveryRestore, 'failing' | 'abortedAt' | 'killedAt'>,
+      RegExp,
+    ])[];
+    /** Of each moment the last call. */
+    const last = (faults: Faults) => () =>
+      faults.map(([how, moment]) => {
+        const call = restore.calls((one) => moment.test(one)).at(-1);
+        if (call === undefined) throw new Error(`nothing in a restore is ${String(moment)}`);
+        return { how, call };
+      });
+
+    test('ends complete, on new data everywhere, and all else as it was found', () => {
+      const { report, differences, lying } = restore.clean();
+      expect(report).toMatchObject({ outcome: 'complete', reason: null, notBack: [] });
+      expect(report.restore).toMatchObject({ committed: true });
+      expect(report.restore?.targets).toHaveLength(13);
+      expect([differences, lying]).toEqual([[], ['new']]);
+    });
+
+    forEach(
+      'has everything up on the old data, whatever fails, whoever aborts it and whichever agent is killed before it is kept',
+      last([
+        ['killedAt', / applyChange 3\/0\//],
+        ['failing', / attest /],
+        ['abortedAt', / applyChange 3\/2\//],
+        ['failing', / applyChange 0\//],
+      ]),
+      ({ how, call }) =>
+        restore[how](call, ({ report, differences, lying }) => {
+          expect([call, differences, lying]).toEqual([call, [], ['old']]);
+          expect([call, report.outcome]).toEqual([call, how === 'abortedAt' ? 'cancelled' : 'failed']);
+          expect([call, report.notBack, report.restore?.committed]).toEqual([call, [], false]);
+        }),
+    );
+
+    forEach(
+      'has everything up on the new data from then on: an agent that is killed as it keeps it is waited for',
+      last([
+        ['killedAt', / commit /],
+        ['failing', / mongodbCompare /],
+      ]),
+      ({ how, call }) =>
+        restore[how](call, ({ report, differences, lying }) => {
+          expect([call, differences, lying]).toEqual([call, [], ['new']]);
+          expect([call, report.outcome]).toEqual([call, how === 'failing' ? 'failed' : 'complete']);
+          expect([call, report.notBack, report.restore?.committed]).toEqual([call, [], true]);
+        }),
+    );
+  });
 });

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Miniature } from './miniature.ts';
-import { openNights, StalledError, type Night, type Nights } from './night.ts';
+import { abortUpdate } from '../../workflows/messages.ts';
+import { openNights, StalledError, type Night, type Nights, type Restored } from './night.ts';
 
 /** Once bringing back has begun a failure cannot be answered by bringing back. */
 export const undoing = /^\S+ (takeOver|undoChange|release) /;
@@ -15,26 +16,38 @@ export interface EveryNight {
   calls(which: (call: string) => boolean): readonly string[];
   failing(call: string, check: (night: Night) => void): Promise<void>;
   cancelledAt(call: string, check: (night: Night) => void): Promise<void>;
+  readonly restore: EveryRestore;
+}
+
+/** Restores of the set that the clean night has made. */
+export interface EveryRestore extends Pick<EveryNight, 'clean' | 'calls' | 'failing'> {
+  abortedAt(call: string, check: (night: Night) => void): Promise<void>;
+  /** The agent is killed when the call is done, and started again once it was missed for a while. */
+  killedAt(call: string, check: (night: Night) => void): Promise<void>;
 }
 
 /** For the tests of a `describe`; its last test says what the test server was stuck by. */
 export function everyNight(): EveryNight {
   let nights: Nights;
   let clean: Night;
-  let all: readonly string[] = [];
+  let restored: Restored;
+  let cleanRestore: Night;
   const unknown: string[] = [];
   let tried = 0;
 
   beforeAll(async () => {
     nights = await openNights('examples/vitam.yaml');
     clean = await nights.run(() => undefined);
-    all = ['control resolvePlan', ...clean.calls, 'control writeReport'].map((call) => `${call} `);
+    const [manifest] = clean.manifests;
+    if (manifest === undefined) throw new Error(`no set: ${JSON.stringify(clean.report)}`);
+    restored = { restored: manifest };
+    cleanRestore = await nights.run(() => undefined, restored);
   }, 120_000);
   afterAll(() => nights.close());
 
   return {
     clean: () => clean,
-    calls: (which) => all.filter(which),
+    calls: (which) => callsOf(clean, 'resolvePlan').filter(which),
     failing: (call, check) =>
       known(
         call,
@@ -56,6 +69,34 @@ export function everyNight(): EveryNight {
         }),
         check,
       ),
+    restore: {
+      clean: () => cleanRestore,
+      calls: (which) => callsOf(cleanRestore, 'resolveRestore').filter(which),
+      failing: (call, check) =>
+        known(
+          call,
+          nights.run((miniature) => (miniature.fault = failing(call, miniature)), restored),
+          check,
+        ),
+      abortedAt: (call, check) =>
+        known(
+          call,
+          nights.run((miniature, handle) => {
+            miniature.fault = once(call, async () => {
+              const running = await handle();
+              await miniature.hush();
+              await running.executeUpdate(abortUpdate, { args: [{ by: 'ann', why: 'the wrong set' }] });
+            });
+          }, restored),
+          check,
+        ),
+      killedAt: (call, check) =>
+        known(
+          call,
+          nights.run((miniature) => killing(call, miniature), restored),
+          check,
+        ),
+    },
   };
 
   /** The test server (not a real one) is stuck now and then by a cancel; test/faults has a real one. */
@@ -76,11 +117,7 @@ export function everyNight(): EveryNight {
 const atOnce = 3;
 
 /** Each of them, a few at a time. */
-export function forEach(
-  title: string,
-  calls: () => readonly string[],
-  run: (call: string) => Promise<void>,
-): void {
+export function forEach<T>(title: string, calls: () => readonly T[], run: (call: T) => Promise<void>): void {
   test(
     title,
     async () => {
@@ -102,6 +139,34 @@ function failing(call: string, miniature: Miniature): (one: string) => Promise<v
     if (!undoing.test(call)) await miniature.hush();
     throw ApplicationFailure.nonRetryable(`made to fail: ${one}`, 'Injected');
   };
+}
+
+function callsOf({ calls }: Night, resolve: string): readonly string[] {
+  return [`control ${resolve}`, ...calls, 'control writeReport'].map((call) => `${call} `);
+}
+
+/** What of a run is asked again for as long as it takes. */
+const patient = /^\S+ (commit|takeOver)\b/;
+
+function killing(call: string, miniature: Miniature): void {
+  const [host = ''] = call.split(' ');
+  let gone = false;
+  let unanswered = 0;
+  miniature.lost = async (one) => {
+    if (`${one} ` !== call || unanswered > 0) return;
+    gone = true;
+    await refuse(one);
+  };
+  miniature.fault = async (one) => {
+    if (gone && one.startsWith(`${host} `)) await refuse(one);
+  };
+
+  async function refuse(one: string): Promise<never> {
+    if (patient.test(one)) unanswered += 1;
+    gone = unanswered < 2;
+    await miniature.hush();
+    throw ApplicationFailure.retryable(`the agent of ${host} is gone`, 'Gone');
+  }
 }
 
 function once(call: string, act: () => Promise<void>): (one: string) => Promise<void> {

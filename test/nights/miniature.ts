@@ -10,7 +10,8 @@ import { createLedger } from '../../activities/ledger/ledger.ts';
 import { openEntries } from '../../activities/ledger/records.ts';
 import type { World } from '../../activities/ledger/world.ts';
 import type { AgentActivities } from '../../model/activities.ts';
-import type { Artifact, Manifest } from '../../model/manifest.ts';
+import { dataRoots } from '../../activities/restore/place.ts';
+import type { Artifact, Manifest, SetSummary } from '../../model/manifest.ts';
 import type { Plan, PlanMongodb, PlanStep } from '../../model/plan.ts';
 import type { HostName, Site } from '../../model/site.ts';
 
@@ -32,6 +33,10 @@ export interface Miniature {
   readonly calls: string[];
   /** Asked before each call and each undo; throws to make it fail for good. */
   fault: (call: string) => void | Promise<void>;
+  /** Asked when a call is done; throws to make its answer get lost. */
+  lost: (call: string) => void | Promise<void>;
+  /** What lies at these paths, in short: `[old]`, `[new]`, or both. */
+  lying(places: readonly { readonly host: HostName; readonly path: string }[]): readonly Data[];
   /** Of copies that go to several stores. */
   storeFails: (store: string, artifact: string) => boolean;
   /**
@@ -42,25 +47,33 @@ export interface Miniature {
   close(): void;
 }
 
+/** What was there at the start, or what a restore has put in its place. */
+export type Data = 'old' | 'new';
+
+/** @param stored what the store holds at the start. */
 export function createMiniature(
   site: Site,
   digest: string,
   plan: () => Plan,
   clock: () => Promise<string>,
+  stored: readonly Manifest[] = [],
 ): Miniature {
   // In memory where that is: hundreds of nights wait for the disk at each line of their journals otherwise.
   const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'coldbackup-night-'));
   const state = new Map<string, 'running' | 'stopped'>();
   const held = new Set<string>();
   const snapshots = new Set<string>();
+  const staged = new Set<string>();
+  const data = new Map<string, Data>();
+  const met: string[] = [];
   const instances = new Map<string, number>();
-  const balancer = {
-    settings: { _id: 'balancer', mode: 'full', activeWindow: { start: '23:00', stop: '6:00' } } as Record<
-      string,
-      unknown
-    > | null,
+  const settings = { _id: 'balancer', mode: 'full', activeWindow: { start: '23:00', stop: '6:00' } };
+  const balancerFound = JSON.stringify(settings);
+  /** They lie in the data of the config servers: a set holds them as a night has left them, off. */
+  const balancer: Record<Data, Readonly<Record<string, unknown>> | null> = {
+    old: settings,
+    new: { ...settings, mode: 'off' },
   };
-  const balancerFound = JSON.stringify(balancer.settings);
   for (const [name, { hosts, normally }] of Object.entries(site.services))
     for (const host of hosts) state.set(`${name}@${host}`, normally);
   const before = new Map(state);
@@ -83,8 +96,9 @@ export function createMiniature(
     differences: () => [
       ...[...state].filter(([key, now]) => before.get(key) !== now).map(([key, now]) => `${key} is ${now}`),
       ...[...held].map((key) => `${key} is held down`),
-      ...[...snapshots].map((key) => `there is ${key}`),
-      ...(JSON.stringify(balancer.settings) === balancerFound
+      ...[...snapshots, ...staged].map((key) => `there is ${key}`),
+      ...met,
+      ...(JSON.stringify(balancer[configData()]) === balancerFound
         ? []
         : [`the balancer is not as found, of ${mongodbOf(plan()).mongosHost ?? 'nobody'}`]),
       ...[...journals].flatMap(([host, journal]) =>
@@ -97,6 +111,8 @@ export function createMiniature(
     manifests,
     calls,
     fault: () => undefined,
+    lost: () => undefined,
+    lying: (places) => [...new Set(places.map(({ host, path }) => dataAt(host, path)))].sort(),
     storeFails: () => false,
     hush() {
       hushedAtMs = performance.now();
@@ -121,6 +137,7 @@ export function createMiniature(
             const begunAtMs = performance.now();
             await miniature.fault(call);
             const result = await activity(input);
+            await miniature.lost(call);
             const sinceFaultMs = performance.now() - hushedAtMs;
             if (begunAtMs <= hushedAtMs + hushMs && sinceFaultMs < holdMs) await delay(holdMs - sinceFaultMs);
             return result;
@@ -197,19 +214,14 @@ export function createMiniature(
       publishSet: async ({ store, manifest }) => {
         published.push(manifest.set.id);
         manifests.push(manifest);
-        return {
-          set: manifest.set,
-          store,
-          format: 1,
-          night: manifest.night,
-          publishedAt: manifest.publishedAt,
-          sizeBytes: 1,
-          artifacts: manifest.artifacts.length,
-          complete: true,
-        };
+        return summaryOf(manifest, store);
       },
-      listSets: async () => [],
-      showSet: async () => Promise.reject(new Error('not in the miniature')),
+      listSets: async ({ store }) => stored.map((manifest) => summaryOf(manifest, store)),
+      showSet: async ({ set }) => {
+        const found = stored.find((manifest) => manifest.set.id === set.id);
+        if (found === undefined) throw new Error(`the miniature holds no set ${set.id}`);
+        return found;
+      },
       verifySet: async ({ store, set }) => ({
         set,
         store,
@@ -230,9 +242,12 @@ export function createMiniature(
       readProofs: async () => [],
       mongodbTopology: async ({ database }) => {
         const found = mongodbsOf(plan()).find((one) => one.database === database) ?? mongodbOf(plan());
-        return found.mongosHost === null
-          ? { topology: 'replica-set', sets: setsOf(found), shards: null, balancer: null }
-          : { topology: 'sharded', sets: setsOf(found), shards: [], balancer: balancer.settings };
+        const sets = setsOf(found);
+        if (found.mongosHost === null) return { topology: 'replica-set', sets, shards: null, balancer: null };
+        const shards = sets.flatMap(({ set, role, members }) =>
+          role === 'shard' ? [{ _id: set, host: `${set}/${members.join(',')}` }] : [],
+        );
+        return { topology: 'sharded', sets, shards, balancer: { balancer: balancer[configData()] } };
       },
       mongodbGate: async () => undefined,
       mongodbPrimary: async ({ member }) => ({ primary: primaryOf(member) }),
@@ -240,13 +255,16 @@ export function createMiniature(
         members: membersBeside(database, member),
       }),
       mongodbMark: async () => ({ marker: { ts: '1,1', term: 1 } }),
-      mongodbDescribe: async () => ({
-        version: '7.0.11',
-        fcv: '7.0',
-        options: {},
-        replicaSetConfig: null,
-        shardIdentity: null,
-      }),
+      mongodbDescribe: async ({ member }) => {
+        const set = mongodbsOf(plan())
+          .flatMap(setsOf)
+          .find(({ members }) => members.includes(member));
+        return {
+          ...{ version: '7.0.11', fcv: '7.0', options: {} },
+          replicaSetConfig: { _id: set?.set, members: set?.members.map((name) => ({ host: name })) },
+          shardIdentity: set?.role === 'shard' ? { shardName: set.set } : null,
+        };
+      },
       mongodbFlush: async () => ({ flushed: true }),
       mongodbFingerprint: async () => ({}),
       mongodbWritesSince: async () => [],
@@ -275,31 +293,90 @@ export function createMiniature(
       },
       stateOf: async (service) => state.get(key(service)) ?? 'stopped',
       letGo: async (service) => void held.delete(key(service)),
-      start: async (_name, service) => {
+      start: async (name, service) => {
+        meet(name);
         instances.set(key(service), (instances.get(key(service)) ?? 0) + 1);
         state.set(key(service), 'running');
       },
       instanceOf: async (service) => String(instances.get(key(service)) ?? 0),
       guard: async () => 'holds',
       balancer: {
-        observe: async () => ({ kind: 'balancer', settings: balancer.settings }),
-        stop: async () => void (balancer.settings = { ...balancer.settings, mode: 'off' }),
+        observe: async () => ({ kind: 'balancer', settings: { balancer: balancer[configData()] } }),
+        stop: async () => void (balancer[configData()] = { ...balancer[configData()], mode: 'off' }),
         restore: async (_database, found) =>
-          void (balancer.settings = found.settings === null ? null : { ...found.settings }),
+          void (balancer[configData()] = (found.settings?.['balancer'] ?? null) as typeof balancer.old),
       },
       snapshot: {
         make: async (_change, { path }) => void snapshots.add(`${path} on ${host}`),
         remove: async ({ path }) => void snapshots.delete(`${path} on ${host}`),
       },
       restore: {
-        observe: async () => ({ kind: 'data', inodes: {} }),
-        unpack: async () => undefined,
-        remove: async () => undefined,
-        moveAside: async () => [],
-        moveBack: async () => '',
-        aside: async () => [],
+        observe: async (resource) => ({
+          kind: 'data',
+          inodes: Object.fromEntries(
+            dataRoots(site, host, resource).map((path) => [path, dataAt(host, path)]),
+          ),
+        }),
+        unpack: async (_change, { staging }) => void staged.add(`${staging} on ${host}`),
+        remove: async ({ staging }) => void staged.delete(`${staging} on ${host}`),
+        moveAside: async (_change, { staging, roots }) => {
+          if (!staged.has(`${staging} on ${host}`)) throw new Error(`nothing is unpacked in ${staging}`);
+          for (const { path } of roots) data.set(`${path} on ${host}`, 'new');
+          return roots.map(({ aside }) => aside);
+        },
+        moveBack: async ({ roots }, { inodes }) => {
+          for (const { path } of roots) data.set(`${path} on ${host}`, inodes[path] as Data);
+          return 'the data is as it was found';
+        },
+        aside: async ({ roots }) => roots.map(({ aside }) => aside),
       },
     };
+  }
+
+  function dataAt(host: HostName, path: string): Data {
+    return data.get(`${path} on ${host}`) ?? 'old';
+  }
+
+  /** Two histories of one replica set must not meet. */
+  function meet(service: string): void {
+    const members = Object.values(site.databases).flatMap(({ engine }) =>
+      engine.kind === 'mongodb' ? Object.entries(engine.members) : [],
+    );
+    const [, mine] = members.find(([, one]) => one.service === service) ?? [];
+    if (mine === undefined) return;
+    const lies = ({ host, data: path }: typeof mine) => dataAt(host, path);
+    for (const [name, one] of members)
+      if (
+        one.replicaSet === mine.replicaSet &&
+        state.get(`${one.service}@${one.host}`) === 'running' &&
+        lies(one) !== lies(mine)
+      )
+        met.push(`${service} is started on ${lies(mine)} data, and ${name} is not`);
+  }
+
+  function configData(): Data {
+    const members = Object.values(site.databases).flatMap(({ engine }) =>
+      engine.kind === 'mongodb' ? Object.values(engine.members) : [],
+    );
+    const config = members.find(({ replicaSet }) => replicaSet === 'config');
+    return config === undefined ? 'old' : dataAt(config.host, config.data);
+  }
+
+  function setsOf({ database, mongosHost, members }: PlanMongodb) {
+    const engine = site.databases[database]?.engine;
+    const setName = (member: string) =>
+      (engine?.kind === 'mongodb' ? engine.members[member]?.replicaSet : undefined) ?? database;
+    return [...new Set(members.map(({ name }) => setName(name)))].map((set) => ({
+      set,
+      role:
+        mongosHost === null
+          ? ('replica-set' as const)
+          : set === 'config'
+            ? ('config' as const)
+            : ('shard' as const),
+      members: members.filter(({ name }) => setName(name) === set).map(({ name }) => name),
+      primary: null,
+    }));
   }
 
   /** The first of the site file lags. */
@@ -321,23 +398,6 @@ export function createMiniature(
   }
 }
 
-/** As in the example: services are named after their set, `mongod-shard1-a`, `mongoc-a`, `mongod-offer`. */
-function setsOf(db: PlanMongodb) {
-  const setName = (service: string) =>
-    db.mongosHost === null ? service : service.slice(0, service.lastIndexOf('-'));
-  return [...new Set(db.members.map(({ service }) => setName(service)))].map((set) => ({
-    set,
-    role:
-      db.mongosHost === null
-        ? ('replica-set' as const)
-        : set === 'mongoc'
-          ? ('config' as const)
-          : ('shard' as const),
-    members: db.members.filter(({ service }) => setName(service) === set).map(({ name }) => name),
-    primary: null,
-  }));
-}
-
 /** The cluster. */
 function mongodbOf(plan: Plan): PlanMongodb {
   const [first] = mongodbsOf(plan);
@@ -352,6 +412,13 @@ function mongodbsOf(plan: Plan): readonly PlanMongodb[] {
       return step.kind === 'backup' ? step.databases.filter((database) => database.engine === 'mongodb') : [];
     });
   return all(plan.steps);
+}
+
+function summaryOf({ set, night, publishedAt, artifacts }: Manifest, store: string): SetSummary {
+  return {
+    ...{ set, store, night, publishedAt },
+    ...{ format: 1, sizeBytes: 1, artifacts: artifacts.length, complete: true },
+  };
 }
 
 function artifactOf(name: string, store: string, host: HostName, database: string): Artifact {

@@ -7,13 +7,15 @@ import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { bundleWorkflowCode, DefaultLogger, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
 import { loadSite, type LoadedSite } from '../../config/load.ts';
 import { resolvePlan } from '../../config/plan.ts';
+import { resolveRestore } from '../../config/restore/plan.ts';
 import type { AgentActivities, ControlActivities } from '../../model/activities.ts';
 import type { Manifest } from '../../model/manifest.ts';
 import type { Plan } from '../../model/plan.ts';
 import type { Report } from '../../model/progress.ts';
 import { agentQueue, controlQueue } from '../../workflows/messages.ts';
+import type { RestoreInput } from '../../workflows/restore-plan.ts';
 import { startTestServer } from '../support/test-server.ts';
-import { createMiniature, type Miniature } from './miniature.ts';
+import { createMiniature, type Data, type Miniature } from './miniature.ts';
 
 const stalledAfterMs = 20_000;
 const shutdownMs = 15_000;
@@ -21,12 +23,17 @@ const shutdownMs = 15_000;
 /** Runs whole nights in virtual time: a real worker, the time-skipping server, hosts in memory. */
 export interface Nights {
   /** Starts a night on fresh hosts, with what `prepare` makes fail; several at once have a server each. */
-  run(prepare: Prepare, length?: Length): Promise<Night>;
+  run(prepare: Prepare, what?: Length | Restored): Promise<Night>;
   close(): Promise<void>;
 }
 
 /** A short one is brought back soon after its last wait: what is tried again until then takes fewer rounds, all alike. */
 export type Length = 'whole' | 'short';
+
+/** A restore of all that a night has published, instead of a night. */
+export interface Restored {
+  readonly restored: Manifest;
+}
 
 export type Prepare = (miniature: Miniature, handle: () => Promise<WorkflowHandle>) => void;
 
@@ -36,6 +43,8 @@ export interface Night {
   readonly published: readonly string[];
   readonly manifests: readonly Manifest[];
   readonly differences: readonly string[];
+  /** In all places that a restore was to replace; empty: it was none, or had no plan yet. */
+  readonly lying: readonly Data[];
   readonly handle: WorkflowHandle;
 }
 
@@ -49,7 +58,7 @@ export async function openNights(file: string): Promise<Nights> {
   });
   const idle: Theatre[] = [];
   return {
-    async run(prepare, length = 'whole') {
+    async run(prepare, what = 'whole') {
       for (let attempt = 1; attempt <= 2; attempt++) {
         const theatre = idle.pop() ?? (await openTheatre(whole, workflowBundle));
         const gaveUp = new AbortController();
@@ -57,7 +66,10 @@ export async function openNights(file: string): Promise<Nights> {
           if (!gaveUp.signal.aborted) idle.push(theatre);
         };
         const night = await Promise.race([
-          runNight(theatre, loaded[length], prepare, gaveUp.signal).finally(free),
+          runNight(theatre, typeof what === 'string' ? loaded[what] : whole, prepare, {
+            signal: gaveUp.signal,
+            ...(typeof what !== 'string' && what),
+          }).finally(free),
           stalled(theatre.stage),
         ]);
         if (night !== 'stalled') return night;
@@ -142,24 +154,32 @@ async function runNight(
   { env, stage }: Theatre,
   loaded: LoadedSite,
   prepare: Prepare,
-  signal: AbortSignal,
+  { signal, restored }: Partial<Restored> & { readonly signal: AbortSignal },
 ): Promise<Night> {
-  Object.assign(stage, await setStage(env, loaded));
+  Object.assign(stage, await setStage(env, loaded, restored));
   const { miniature } = stage;
   const started = deferred<WorkflowHandle>();
   prepare(miniature, () => started.promise);
   try {
-    const handle = await env.client.workflow.start('procedure', {
+    const { type, input } =
+      restored === undefined
+        ? { type: 'procedure', input: { site: 'vitam', procedure: 'nightly' } }
+        : { type: 'restore', input: await restoreOf(env, restored) };
+    const handle = await env.client.workflow.start(type, {
       workflowId: randomUUID(),
       // The test server ends its idle time with the longest timeout, ten years by default.
       workflowExecutionTimeout: '7 days',
       taskQueue: controlQueue,
-      args: [{ site: 'vitam', procedure: 'nightly' }],
+      args: [input],
     });
     started.resolve(handle);
     const report = await env.connection.withAbortSignal(signal, () => reportOf(handle, stage));
     const { calls, published, manifests } = miniature;
-    return { report, calls, published, manifests, differences: miniature.differences(), handle };
+    const places = (report.restore?.targets ?? []).flatMap(({ host, replaces }) =>
+      replaces.map((path) => ({ host, path })),
+    );
+    const lying = miniature.lying(places);
+    return { report, calls, published, manifests, differences: miniature.differences(), lying, handle };
   } finally {
     miniature.close();
   }
@@ -168,21 +188,33 @@ async function runNight(
 interface Stage {
   /** The end of a cancelled run carries none: what it had written last. */
   report?: Report;
+  loaded: LoadedSite;
   plan: Plan;
   miniature: Miniature;
 }
 
-async function setStage(env: TestWorkflowEnvironment, loaded: LoadedSite): Promise<Stage> {
+async function setStage(
+  env: TestWorkflowEnvironment,
+  loaded: LoadedSite,
+  restored?: Manifest,
+): Promise<Stage> {
   const plan = resolvePlan(loaded, { procedure: 'nightly', startedAt: await nextStart(env, loaded) });
   return {
-    plan,
+    ...{ loaded, plan },
     miniature: createMiniature(
       loaded.site,
       loaded.digest,
       () => plan,
       () => nowOf(env),
+      restored === undefined ? [] : [restored],
     ),
   };
+}
+
+/** Soon over: what cannot be brought back is tried again until then. */
+async function restoreOf(env: TestWorkflowEnvironment, { set }: Manifest): Promise<RestoreInput> {
+  const upBy = new Date((await env.currentTimeMs()) + 3_600_000).toISOString();
+  return { site: set.site, set: set.id, upBy, by: 'ann', why: 'a test' };
 }
 
 function controlOf(stage: Stage): ControlActivities {
@@ -191,8 +223,22 @@ function controlOf(stage: Stage): ControlActivities {
       await stage.miniature.fault('control resolvePlan');
       return { plan: stage.plan, searchAttributes: [] };
     },
-    resolveRestore: async () => Promise.reject(new Error('not in the miniature')),
-    listSites: async () => [],
+    resolveRestore: async (request) => {
+      await stage.miniature.fault('control resolveRestore');
+      return { plan: resolveRestore(stage.loaded, request), searchAttributes: [] };
+    },
+    listSites: async () => {
+      const { site, digest, file } = stage.loaded;
+      const stores = Object.entries(site.stores).map(
+        ([name, { keeper, shared }]) => [name, { keeper, shared, others: [] }] as const,
+      );
+      return [
+        {
+          ...{ site: site.site, file, digest, timezone: site.timezone, hosts: site.hosts },
+          ...{ procedures: Object.keys(site.procedures), stores: Object.fromEntries(stores) },
+        },
+      ];
+    },
     writeReport: async (report) => {
       stage.report = report;
       await stage.miniature.fault('control writeReport');
