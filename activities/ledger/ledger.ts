@@ -11,11 +11,12 @@ import type {
   Entry,
   Found,
   Ref,
+  Restored,
   UndoResult,
 } from '../../model/ledger.ts';
 import type { Instant } from '../../model/plan.ts';
 import type { HostName, Site } from '../../model/site.ts';
-import { toHold, toResource, type Resource } from '../../model/resource.ts';
+import { restoredAs, toHold, toResource, type Resource } from '../../model/resource.ts';
 import { aloneAtMs, latestUpBy } from './alone.ts';
 import { poll } from '../system/poll.ts';
 import { startTimeOf } from '../system/processes.ts';
@@ -294,11 +295,31 @@ export function createLedger(deps: LedgerDeps): LedgerActivities {
   }
 
   async function undoEntry(entry: EntryState): Promise<UndoResult> {
+    checkData(entry);
     const began = nowMs();
     const did = await undo(world, entry, { signal: new AbortController().signal });
     const result = { id: entry.id, at: now(), tookMs: nowMs() - began, did };
     recordIfPossible({ r: 'undone', id: entry.id, did, tookMs: result.tookMs, at: result.at });
     return result;
+  }
+
+  /**
+   * What waits for data that is neither kept nor moved back: its member, as two histories of one replica set must not meet, and
+   * the folder beside it, where what was put in its place goes.
+   */
+  function checkData({ change }: EntryState): void {
+    const halfway = openEntries(journal.state()).find(
+      (one) => one.change.kind === 'data-moved-aside' && one.committedAt === null && isOn(one.change, change),
+    );
+    if (halfway !== undefined)
+      throw refuse('NotAtRest', `it waits for data on ${host} that is not moved back (change ${halfway.id})`);
+  }
+
+  function isOn(data: Restored, change: Change): boolean {
+    if (change.kind === 'set-unpacked') return toHold(restoredAs(change)) === toHold(restoredAs(data));
+    const engine = site.databases[data.database]?.engine;
+    const server = engine?.kind === 'mongodb' ? engine.members[data.member ?? '']?.service : undefined;
+    return change.kind === 'service-stopped' && data.to === undefined && server === change.service;
   }
 
   async function release({ ref }: { ref: Ref }): Promise<void> {

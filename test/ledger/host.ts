@@ -30,6 +30,8 @@ export interface TestHost {
   duringUnpack: (hooks: { signal: AbortSignal; onProcess: (pid: number) => void }) => Promise<void>;
   /** Runs inside each moving aside, before it is done. */
   duringMove: () => Promise<void>;
+  /** Runs inside each moving back, before it is done. */
+  duringMoveBack: () => Promise<void>;
   /** Of the data, as it lies. */
   inode: string;
   /** Runs inside each start. */
@@ -76,6 +78,7 @@ export function openTestHost(folder = mkdtempSync(join(tmpdir(), 'coldbackup-led
     duringSnapshot: async () => undefined,
     duringUnpack: async () => undefined,
     duringMove: async () => undefined,
+    duringMoveBack: async () => undefined,
     inode: '1',
     alone: () =>
       aloneStep({
@@ -154,6 +157,7 @@ export function openTestHost(folder = mkdtempSync(join(tmpdir(), 'coldbackup-led
           return roots.map(({ aside }) => aside);
         },
         moveBack: async ({ roots }, { inodes }) => {
+          await test.duringMoveBack();
           asked.push(
             `move back ${roots.map(({ path }) => `${path} ${inodes[path] ?? 'nothing'}`).join(', ')}`,
           );

@@ -48,6 +48,28 @@ describe('a restore in the journal of its host', () => {
     expect(host.journal.state().claim).toBeNull();
   });
 
+  test('whose data could not be moved back starts no server on it, and keeps the folder beside it, until that is done', async () => {
+    const ref = await host.claim({ holds: ['data/db/one:27017', 'service/db-a'] });
+    const change: Change = { kind: 'service-stopped', service: 'db-a' };
+    await host.ledger.applyChange(unpack(ref));
+    await host.ledger.applyChange(host.change(ref, '3/1/db@one', { change, position: '3/1/db' }));
+    await host.ledger.applyChange(move(ref));
+    host.duringMoveBack = () => Promise.reject(new Error('in use'));
+    host.nowMs += 24 * 3_600_000;
+    expect(await host.alone()).toEqual({ kind: 'not-back', count: 3 });
+    expect(host.states.get(service())).toBe('stopped');
+    await expect(
+      host.ledger.undoChange({ ref: { ...ref, epoch: ref.epoch + 1 }, id: '3/1/db@one' }),
+    ).rejects.toThrow('it waits for data on one that is not moved back (change 3/2/db@one)');
+    expect(host.asked).not.toContainEqual(expect.stringMatching(/^(start|remove)/));
+    host.duringMoveBack = async () => undefined;
+    expect(await host.alone()).toEqual({ kind: 'back' });
+    expect(host.asked.slice(-4)).toEqual([
+      ...['move back /data/db 1', 'let go', 'start'],
+      expect.stringMatching(/^remove \/data\/db\.coldbackup-/),
+    ]);
+  });
+
   test('that was committed stays, whoever undoes and however often the agent dies', async () => {
     const ref = await claim();
     await host.ledger.applyChange(unpack(ref));
