@@ -1197,6 +1197,19 @@ describe('a file that is no site file', () => {
     ]);
   });
 
+  test('where data is copied on its host, that each step is closed before the archives counts too', () => {
+    const names = Array.from({ length: 700 }, (_, index) => `s${index}`);
+    const services = names.map((name) => `  ${name}: { host: one, systemd: ${name}.service }`).join('\n');
+    const steps = names.map((name) => `      - stop: [${name}]`).join('\n');
+    const text = (copyBy: string) =>
+      `site: long\ntimezone: UTC\nhosts: [one]\nservices:\n${services}\ndatabases:\n  tree: { used-by: [], files: { host: one, roots: [/srv/tree]${copyBy} } }\n` +
+      `stores:\n  vault: { directory: /backup, shared: false, keeper: one }\nprocedures:\n  p:\n    up-by: "08:00"\n    steps:\n${steps}\n      - backup: { databases: [tree], method: cold, to: [vault] }\n`;
+    expect(problemsOf(text(''))).toEqual([]);
+    expect(problemsOf(text(', copy-by: auto'))).toMatchObject([
+      { key: 'procedures.p.steps', message: expect.stringMatching(/about 12660 events/) as unknown },
+    ]);
+  });
+
   test('binary data and invalid UTF-8 are refused with their place', async () => {
     const [binary] = await load(Buffer.from([0x73, 0x69, 0x0a, 0x00, 0x01]));
     expect(binary).toMatchObject({ line: 2, column: 1, message: 'expected text in UTF-8, not binary data' });
