@@ -229,6 +229,8 @@ const obstacles: Readonly<
       on: 'shards' | 'config';
       failPoint: string;
       start: (client: MongoClient) => Promise<unknown>;
+      /** What might go on for minutes. */
+      end?: (client: MongoClient) => Promise<unknown>;
       says: RegExp;
     }
   >
@@ -244,6 +246,18 @@ const obstacles: Readonly<
         .command({ moveChunk: 'vitam.docs', bounds, to: 'shard2', _waitForDelete: true });
     },
     says: /a migration of vitam\.docs \(config\.migrationCoordinators\)/,
+  },
+  'a resharding': {
+    on: 'config',
+    failPoint: 'reshardingPauseCoordinatorBeforeBlockingWrites',
+    async start(client) {
+      const admin = client.db('admin');
+      await admin.command({ shardCollection: 'vitam.resharded', key: { _id: 'hashed' } });
+      await admin.command({ reshardCollection: 'vitam.resharded', key: { other: 1 } }).catch(ignore);
+      return client.db('vitam').dropCollection('resharded');
+    },
+    end: (client) => client.db('admin').command({ abortReshardCollection: 'vitam.resharded' }).catch(ignore),
+    says: /a resharding of vitam\.resharded \(config\.reshardingOperations\)/,
   },
   'a DDL operation': {
     on: 'shards',
@@ -298,6 +312,7 @@ describe('the gate', () => {
           );
         } finally {
           for (const member of members) await failPoint(member, obstacle.failPoint, 'off');
+          await obstacle.end?.(client);
         }
         await running;
         await ask().mongodbGate(gate(60_000));
@@ -638,6 +653,9 @@ async function pinged(config: Member | undefined): Promise<boolean> {
     return last?.['ns'] === 'config.mongos';
   });
 }
+
+/** It was ended, or was over by then. */
+function ignore(): void {}
 
 function gate(ms: number) {
   return { site: 'test', database, until: new Date(Date.now() + ms).toISOString() };
