@@ -66,9 +66,9 @@ export function roomLeft(
   return Math.min(freeBytes ?? Infinity, Math.max(0, quotaBytes - usedBytes));
 }
 
-/** `, of which 70.0 MB are for store vault`; empty where nobody else writes there. */
+/** `, less up to 70.0 MB for store vault`; empty where nobody else writes there. */
 export function takenText({ mostBytes, by }: Taken): string {
-  return mostBytes === 0 ? '' : `, of which ${sizeText(mostBytes)} are for ${by.join(', ')}`;
+  return mostBytes === 0 ? '' : `, less up to ${sizeText(mostBytes)} for ${by.join(', ')}`;
 }
 
 /** What the rules of retention keep at most: one set may serve several. null: nothing ever goes. */

@@ -267,7 +267,7 @@ if (reason !== null) console.warn(`copies on xfs and btrfs are not tested: ${rea
       ]);
       const less = await preflight({ one: [0.8, 'copy'], three: [0.3, 'auto'] });
       expect(less('copy-by')[1]).toMatchObject({
-        detail: expect.stringMatching(/^auto: stream.*of which [\d.]+ MB are for the copy of one/s),
+        detail: expect.stringMatching(/^auto: stream.*less up to [\d.]+ MB for the copy of one/s),
       });
     });
 
@@ -276,7 +276,7 @@ if (reason !== null) console.warn(`copies on xfs and btrfs are not tested: ${rea
       expect(asked('store')).toMatchObject([
         {
           verdict: 'no-go',
-          detail: expect.stringMatching(/ free in .*vault, of which .* the copy of one; /),
+          detail: expect.stringMatching(/ free in .*vault, less up to .* for the copy of one; /),
         },
       ]);
       const auto = await preflight({ one: [0.8, 'auto'] }, ['vault']);
@@ -288,7 +288,7 @@ if (reason !== null) console.warn(`copies on xfs and btrfs are not tested: ${rea
       const rows = await preflight({ one: [0.9, 'reflink'] }, ['vault', 'other']);
       expect(rows('store')).toMatchObject([
         { subject: 'store other', verdict: 'go' },
-        { verdict: 'warning', detail: expect.stringMatching(/vault, of which .* are for store other; /) },
+        { verdict: 'warning', detail: expect.stringMatching(/vault, less up to .* for store other; /) },
       ]);
     });
 
@@ -322,7 +322,7 @@ if (reason !== null) console.warn(`copies on xfs and btrfs are not tested: ${rea
 
     function beside(who: string): RegExp {
       return new RegExp(
-        `copy: [\\d.]+ MB free in .*copies, of which [\\d.]+ MB are for ${who}, and the data has`,
+        `copy: [\\d.]+ MB free in .*copies, less up to [\\d.]+ MB for ${who}, and the data has`,
       );
     }
 
