@@ -661,9 +661,17 @@ describe('a store that is not shared', () => {
     const removed = await on('mongo-1').pruneSets(prune);
     expect(removed).toEqual([setOf('2026-11-19T190000Z-0a1b2c3d')]);
     await on('mongo-2').pruneSets({ ...prune, removed });
-    for (const disk of Object.values(disks())) {
-      expect(await readdir(join(disk, 'vitam', 'nightly'))).toEqual(['2026-11-20T190000Z-0a1b2c3d']);
-    }
+    const left = () =>
+      Promise.all(Object.values(disks()).map((disk) => readdir(join(disk, 'vitam', 'nightly'))));
+    expect(await left()).toEqual([['2026-11-20T190000Z-0a1b2c3d'], ['2026-11-20T190000Z-0a1b2c3d']]);
+
+    // By hand, as the workflow asks for it.
+    const { now } = prune;
+    const byHand = setOf('2026-11-19T190000Z-0a1b2c3d');
+    await publishBoth(byHand.id);
+    expect(await on('mongo-1').removeSet({ ...where, set: byHand, now, dryRun: false })).toEqual([]);
+    await on('mongo-2').pruneSets({ plan: planWith(null), store: 'vault', now, removed: [byHand] });
+    expect(await left()).toEqual([['2026-11-20T190000Z-0a1b2c3d'], ['2026-11-20T190000Z-0a1b2c3d']]);
   });
 
   test('what the keeper removed without telling anybody goes on the other hosts the next time', async () => {
