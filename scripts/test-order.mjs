@@ -3,7 +3,7 @@
 const longest = [
   ...['nights/every-night', 'faults/kill-points'],
   ...['faults/kill', 'restore/mongodb', 'cli/commands', 'faults/chaos', 'faults/last-lines'],
-  ...['faults/watchdog', 'restore/files', 'drill/drill', 'stores/restic', 'stores/night'],
+  ...['faults/watchdog', 'restore/files', 'drill/drill', 'restore/by-hand', 'stores/restic', 'stores/night'],
   ...['cli/decisions', 'drill/cli', 'mongodb/copy-by', 'faults/upgrade', 'client/client'],
 ];
 
