@@ -4,9 +4,9 @@ import type { PlanDatabase } from '../model/plan.ts';
 import { copyKey } from '../model/resource.ts';
 import type { HostName } from '../model/site.ts';
 import { agent } from './agents.ts';
+import type { BackupTarget } from './backup-target.ts';
 import { makeChange, refOf } from './ledger.ts';
 import { planOf, setRefOf, showNow, type Run } from './run.ts';
-import type { BackupTarget } from './steps/backup.ts';
 import { together } from './together.ts';
 
 const shortMs = 60_000;

@@ -1,8 +1,8 @@
 import type { PlanFiles } from '../../model/plan.ts';
+import { artifactName, snapshotScope, type Archive, type BackupTarget } from '../backup-target.ts';
 import { attest, copyOnHost, copyTo } from '../copy.ts';
 import { closeScope } from '../ledger.ts';
 import type { Run } from '../run.ts';
-import { artifactName, snapshotScope, type Archive, type BackupTarget } from '../steps/backup.ts';
 
 /** A cold copy of trees whose writers were stopped earlier in the run. */
 export async function backupFiles(run: Run, plan: PlanFiles, target: BackupTarget): Promise<Archive | null> {

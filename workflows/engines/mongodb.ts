@@ -5,11 +5,11 @@ import type { MemberGuard, Optime } from '../../model/ledger.ts';
 import type { MongodbSetRecord } from '../../model/manifest.ts';
 import type { PlanMongodb } from '../../model/plan.ts';
 import { agent } from '../agents.ts';
+import { artifactName, snapshotScope, type Archive, type BackupTarget } from '../backup-target.ts';
 import { attest, copyOnHost, copyTo } from '../copy.ts';
 import { messageOf } from '../failures.ts';
 import { closeScope, makeChange, refOf } from '../ledger.ts';
 import { planOf, showNow, type Run } from '../run.ts';
-import { artifactName, snapshotScope, type Archive, type BackupTarget } from '../steps/backup.ts';
 import { together } from '../together.ts';
 
 const shortMs = 60_000;
