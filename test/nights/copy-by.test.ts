@@ -84,7 +84,7 @@ test('where nobody else could be asked the fingerprint is that of the copy, take
   expect(archived).toBeLessThan(taken);
   expect(taken).toBeLessThan(Math.min(...positions(calls, 'undoChange', `${offer}/`)));
   expect(report.fingerprints).toContainEqual({
-    ...{ database: 'offer-mongo', set: 'mongod-offer', member: 'mongo-2:27017', copy: true },
+    ...{ database: 'offer-mongo', set: 'offer-mongo', member: 'mongo-2:27017', copy: true },
     tookMs: expect.any(Number),
   });
   expect(offerOf(manifests[0])).toMatchObject({ fingerprint: {}, fingerprintOf: 'copy' });
@@ -98,7 +98,7 @@ test('a fingerprint of a copy that cannot be taken costs the comparison, and nei
   });
   expect(report).toMatchObject({ outcome: 'complete', notBack: [] });
   expect(report.warnings).toContainEqual(
-    expect.stringMatching('no fingerprint of offer-mongo mongod-offer, .*: no mongod'),
+    expect.stringMatching('no fingerprint of offer-mongo offer-mongo, .*: no mongod'),
   );
   expect(published).toHaveLength(1);
   expect(offerOf(manifests[0])?.fingerprint).toEqual({ none: 'no mongod' });
