@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash, hash as hashOf, type Hash } from 'node:crypto';
 import { lstat, realpath } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { startProcess, type RunningProcess } from '../system/command.ts';
@@ -270,8 +270,8 @@ function createTally(roots: Roots, changedSinceMs: number, withLikeness: boolean
         excluded.add(path);
         return;
       }
-      mix(fingerprint, createHash('sha256').update(found.all, 'latin1').digest());
-      if (withLikeness) mix(likeness, createHash('sha256').update(likenessOf(found), 'latin1').digest());
+      mix(fingerprint, hashOf('sha256', found.all, 'buffer'));
+      if (withLikeness) mix(likeness, hashOf('sha256', likenessOf(found), 'buffer'));
       if (found.changedAtMs >= changedSinceMs) changed.add(path);
       checkMount(found);
       if (type === 'U') unreadable.add(path);

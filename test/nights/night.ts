@@ -137,6 +137,8 @@ async function openTheatre(loaded: LoadedSite, workflowBundle: WorkflowBundle): 
       }),
     ),
   ]);
+  // It has told the workers what there is to be called; each night brings one of its own.
+  stage.miniature.close();
   const running = Promise.all(workers.map((worker) => worker.run()));
   running.catch(() => undefined);
   return {
