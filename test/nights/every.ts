@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Miniature } from './miniature.ts';
 import { abortUpdate } from '../../workflows/messages.ts';
-import { openNights, StalledError, type Night, type Nights, type Restored } from './night.ts';
+import { openNights, StalledError, type Night, type Nights, type Prepare, type Restored } from './night.ts';
 
 /** Once bringing back has begun a failure cannot be answered by bringing back. */
 export const undoing = /^\S+ (takeOver|undoChange|release) /;
@@ -58,17 +59,7 @@ export function everyNight(): EveryNight {
         check,
       ),
     cancelledAt: (call, check) =>
-      known(
-        call,
-        nights.run((miniature, handle) => {
-          miniature.fault = once(call, async () => {
-            const running = await handle();
-            await miniature.hush();
-            await running.cancel();
-          });
-        }),
-        check,
-      ),
+      known(call, nights.run(endingAt(call, (running) => running.cancel())), check),
     restore: {
       clean: () => cleanRestore,
       calls: (which) => callsOf(cleanRestore, 'resolveRestore').filter(which),
@@ -78,18 +69,7 @@ export function everyNight(): EveryNight {
           nights.run((miniature) => (miniature.fault = failing(call, miniature)), restored),
           check,
         ),
-      abortedAt: (call, check) =>
-        known(
-          call,
-          nights.run((miniature, handle) => {
-            miniature.fault = once(call, async () => {
-              const running = await handle();
-              await miniature.hush();
-              await running.executeUpdate(abortUpdate, { args: [{ by: 'ann', why: 'the wrong set' }] });
-            });
-          }, restored),
-          check,
-        ),
+      abortedAt: (call, check) => known(call, nights.run(endingAt(call, abort), restored), check),
       killedAt: (call, check) =>
         known(
           call,
@@ -167,6 +147,21 @@ function killing(call: string, miniature: Miniature): void {
     await miniature.hush();
     throw ApplicationFailure.retryable(`the agent of ${host} is gone`, 'Gone');
   }
+}
+
+/** Ended by whoever watches it, in the middle of a call. */
+function endingAt(call: string, end: (running: WorkflowHandle) => Promise<unknown>): Prepare {
+  return (miniature, handle) => {
+    miniature.fault = once(call, async () => {
+      const running = await handle();
+      await miniature.hush();
+      await end(running);
+    });
+  };
+}
+
+function abort(running: WorkflowHandle): Promise<unknown> {
+  return running.executeUpdate(abortUpdate, { args: [{ by: 'ann', why: 'the wrong set' }] });
 }
 
 function once(call: string, act: () => Promise<void>): (one: string) => Promise<void> {
